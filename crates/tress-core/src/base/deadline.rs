@@ -1,0 +1,47 @@
+//! Points in time: absolute, monotonic, so that a wait that is interrupted and goes on keeps its end.
+
+/// An absolute time of the monotonic clock, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Deadline {
+    ns: u64,
+}
+
+/// The monotonic clock now, in nanoseconds.
+#[cfg(not(loom))]
+pub fn now_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Models have no clock: time stands still, and timeouts are chosen by the model.
+#[cfg(loom)]
+pub fn now_ns() -> u64 {
+    0
+}
+
+impl Deadline {
+    /// The time `timeout_ns` from now; saturates, so that "for ever" expressed as a huge number stays far away.
+    pub fn after_ns(timeout_ns: u64) -> Self {
+        Self { ns: now_ns().saturating_add(timeout_ns) }
+    }
+
+    /// This very time, as the clock of [`now_ns`] tells it.
+    pub const fn at_ns(ns: u64) -> Self {
+        Self { ns }
+    }
+
+    /// Nanoseconds on the monotonic clock.
+    pub const fn as_ns(self) -> u64 {
+        self.ns
+    }
+
+    /// Whether it has passed.
+    pub fn has_passed(self) -> bool {
+        now_ns() >= self.ns
+    }
+
+    /// Nanoseconds until then, 0 when it has passed.
+    pub fn remaining_ns(self) -> u64 {
+        self.ns.saturating_sub(now_ns())
+    }
+}

@@ -1,0 +1,12 @@
+//! The foundation: everything that waits, waits through this.
+
+pub mod deadline;
+pub mod fork;
+#[cfg(not(loom))]
+pub mod spin;
+pub mod sync;
+pub mod thread_id;
+pub mod waiter;
+pub mod waitlist;
+#[cfg(not(loom))]
+pub mod waits;

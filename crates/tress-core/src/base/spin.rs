@@ -1,0 +1,78 @@
+//! Whether to spin before parking, and for how long.
+//!
+//! A wake-up through the kernel takes microseconds on one CPU and tens of them across CPUs; a waiter that still looks when
+//! the hand-over comes takes part of one. Spinning pays only where another CPU can make progress meanwhile, and only where
+//! hand-overs come soon, so:
+//! - a process that may run on one CPU alone never spins;
+//! - at most one thread fewer than there are CPUs spins at a time;
+//! - each thread keeps an estimate: a spin that met its hand-over keeps the budget, one that did not halves it, and a
+//!   budget at its floor costs less than the system call it might save.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Longest and shortest spin, in nanoseconds.
+const MAX_NS: u64 = 40_000;
+const MIN_NS: u64 = 1_000;
+/// How many waits pass before the number of CPUs is asked for again: an affinity may change while the process runs.
+const REFRESH: u32 = 4096;
+
+static SPINNERS: AtomicU32 = AtomicU32::new(0);
+static CPUS: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    static BUDGET_NS: Cell<u64> = const { Cell::new(MAX_NS) };
+    static WAITS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// CPUs that this process may run on.
+pub fn cpus() -> u32 {
+    let waits = WAITS.get().wrapping_add(1);
+    WAITS.set(waits);
+    let known = CPUS.load(Ordering::Relaxed);
+    if known != 0 && waits % REFRESH != 0 {
+        return known;
+    }
+    let counted = rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count()).max(1);
+    CPUS.store(counted, Ordering::Relaxed);
+    counted
+}
+
+/// Spins until `done` says yes or the budget is used up; returns what `done` said last.
+pub fn until(done: impl Fn() -> bool) -> bool {
+    if done() {
+        return true;
+    }
+    let cpus = cpus();
+    if cpus < 2 {
+        return false;
+    }
+    if SPINNERS.fetch_add(1, Ordering::Relaxed) >= cpus - 1 {
+        SPINNERS.fetch_sub(1, Ordering::Relaxed);
+        return done();
+    }
+    let budget = BUDGET_NS.get();
+    let end = super::deadline::now_ns() + budget;
+    let met = loop {
+        for _ in 0..32 {
+            std::hint::spin_loop();
+            if done() {
+                break;
+            }
+        }
+        if done() {
+            break true;
+        }
+        if super::deadline::now_ns() >= end {
+            break false;
+        }
+    };
+    SPINNERS.fetch_sub(1, Ordering::Relaxed);
+    BUDGET_NS.set(if met { MAX_NS.min(budget * 2) } else { MIN_NS.max(budget / 2) });
+    met
+}
+
+/// The forked child has one thread, and nobody else spins in it.
+pub fn after_fork_in_child() {
+    SPINNERS.store(0, Ordering::Relaxed);
+}

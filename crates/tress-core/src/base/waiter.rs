@@ -1,0 +1,219 @@
+//! One wait of one thread, and the one atomic transition that decides how it ends.
+//!
+//! | state     | meaning                                   | may become                                  |
+//! |-----------|-------------------------------------------|---------------------------------------------|
+//! | WAITING   | enrolled, awake (about to park, spinning) | PARKED, any final state                     |
+//! | PARKED    | asleep in the kernel, or nearly           | WAITING (woke by itself), any final state   |
+//! | HANDED    | final: it has what it waited for          |                                             |
+//! | RETRY     | final: worth trying again                 |                                             |
+//! | CLOSED    | final: what it waited on was shut down    |                                             |
+//! | BROKEN    | final: what it waited on cannot come      |                                             |
+//! | CANCELLED | final: it gave up (timeout, signal)       |                                             |
+//!
+//! The waker moves WAITING or PARKED to HANDED, RETRY, CLOSED or BROKEN by [`Waiter::grant`]; the waiter moves WAITING to
+//! CANCELLED by [`Waiter::cancel`]. Both are one compare-and-swap on the same word, so exactly one of them wins: a value is
+//! either delivered or still the giver's, never both and never neither. `tests/loom_waiter.rs` owns the proof.
+
+use super::deadline::Deadline;
+use super::fork;
+use super::sync::atomic::{AtomicU32, Ordering};
+
+const WAITING: u32 = 0;
+const PARKED: u32 = 1;
+const HANDED: u32 = 2;
+const RETRY: u32 = 3;
+const CLOSED: u32 = 4;
+const BROKEN: u32 = 5;
+const CANCELLED: u32 = 6;
+
+/// How a waker ends a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// The waiter has what it waited for.
+    Handed,
+    /// What it waited for may be had now; it must try again.
+    Retry,
+    /// The object was shut down.
+    Closed,
+    /// What it waited for cannot come any more: the owner or a peer is gone.
+    Broken,
+}
+
+/// What became of a [`Waiter::grant`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Grant {
+    /// Taken by a thread that is awake and will see it: no wake-up needed.
+    Awake,
+    /// Taken by a thread that sleeps: [`Waiter::wake`] it, after releasing the lock.
+    Asleep,
+    /// The waiter had given up, or was left behind by a fork: give to somebody else.
+    Gone,
+}
+
+/// What became of a [`Waiter::cancel`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Cancel {
+    /// The wait ended empty-handed.
+    Cancelled,
+    /// Too late: it was granted before, and whoever cancels owns what was granted.
+    Granted(Signal),
+}
+
+/// How a [`Waiter::park`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Outcome {
+    /// A waker ended the wait.
+    Granted(Signal),
+    /// The deadline passed. The waiter is still enrolled: cancel it.
+    TimedOut,
+    /// A signal arrived. The waiter is still enrolled: look at the signal, then park again or cancel.
+    Interrupted,
+}
+
+/// One wait. Made for it, used once.
+#[derive(Debug)]
+pub struct Waiter {
+    state: AtomicU32,
+    generation: u32,
+}
+
+impl Default for Waiter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Waiter {
+    /// A waiter of the calling thread, not yet enrolled anywhere.
+    pub fn new() -> Self {
+        Self { state: AtomicU32::new(WAITING), generation: fork::generation() }
+    }
+
+    /// Ends the wait with `signal`, if it has not ended yet.
+    pub fn grant(&self, signal: Signal) -> Grant {
+        if self.generation != fork::generation() {
+            return Grant::Gone;
+        }
+        let target = match signal {
+            Signal::Handed => HANDED,
+            Signal::Retry => RETRY,
+            Signal::Closed => CLOSED,
+            Signal::Broken => BROKEN,
+        };
+        let mut seen = self.state.load(Ordering::Relaxed);
+        loop {
+            if seen > PARKED {
+                return Grant::Gone;
+            }
+            match self.state.compare_exchange_weak(seen, target, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(PARKED) => return Grant::Asleep,
+                Ok(_) => return Grant::Awake,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Gives up. Only the waiting thread calls it, while it is not parked.
+    pub fn cancel(&self) -> Cancel {
+        match self.state.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Cancel::Cancelled,
+            Err(seen) => match granted(seen) {
+                Some(signal) => Cancel::Granted(signal),
+                None => Cancel::Cancelled,
+            },
+        }
+    }
+
+    /// Whether the wait is still open: neither granted nor cancelled, and of this process.
+    pub fn is_waiting(&self) -> bool {
+        self.state.load(Ordering::Relaxed) <= PARKED && self.generation == fork::generation()
+    }
+
+    /// The signal it was granted, if it was.
+    #[inline]
+    pub fn granted(&self) -> Option<Signal> {
+        granted(self.state.load(Ordering::Acquire))
+    }
+
+    /// Wakes the thread of a waiter whose grant said [`Grant::Asleep`].
+    pub fn wake(&self) {
+        #[cfg(not(loom))]
+        let _ = rustix::thread::futex::wake(&self.state, rustix::thread::futex::Flags::PRIVATE, 1);
+    }
+
+    /// Spins as long as that is likely to pay; true when the wait was granted meanwhile.
+    #[cfg(not(loom))]
+    pub fn spin(&self) -> bool {
+        super::spin::until(|| self.state.load(Ordering::Relaxed) > PARKED)
+    }
+
+    /// Sleeps until the wait is granted, the deadline passes or a signal handler ran in this thread.
+    ///
+    /// A timeout or signal takes nothing and loses nothing: the waiter stays enrolled until it is cancelled.
+    #[cfg(not(loom))]
+    pub fn park(&self, deadline: Option<Deadline>) -> Outcome {
+        use rustix::io::Errno;
+        use rustix::thread::futex;
+        let until = deadline.map(|end| futex::Timespec {
+            tv_sec: (end.as_ns() / 1_000_000_000) as i64,
+            tv_nsec: (end.as_ns() % 1_000_000_000) as _,
+        });
+        loop {
+            if let Err(seen) =
+                self.state.compare_exchange(WAITING, PARKED, Ordering::AcqRel, Ordering::Acquire)
+            {
+                if let Some(signal) = granted(seen) {
+                    return Outcome::Granted(signal);
+                }
+            }
+            // The bitset form is the one that takes an absolute time.
+            let slept = futex::wait_bitset(
+                &self.state,
+                futex::Flags::PRIVATE,
+                PARKED,
+                until.as_ref(),
+                std::num::NonZeroU32::MAX,
+            );
+            // Awake again: from here on a waker need not make a system call.
+            if let Err(seen) =
+                self.state.compare_exchange(PARKED, WAITING, Ordering::AcqRel, Ordering::Acquire)
+            {
+                if let Some(signal) = granted(seen) {
+                    return Outcome::Granted(signal);
+                }
+            }
+            match slept {
+                Err(Errno::TIMEDOUT) => return Outcome::TimedOut,
+                Err(Errno::INTR) => return Outcome::Interrupted,
+                _ => {}
+            }
+        }
+    }
+
+    /// In a model a deadline may pass at any moment, and a wait without one ends by a grant alone.
+    #[cfg(loom)]
+    pub fn park(&self, deadline: Option<Deadline>) -> Outcome {
+        loop {
+            if let Some(signal) = self.granted() {
+                return Outcome::Granted(signal);
+            }
+            if deadline.is_some() {
+                return Outcome::TimedOut;
+            }
+            loom::thread::yield_now();
+        }
+    }
+}
+
+fn granted(state: u32) -> Option<Signal> {
+    match state {
+        HANDED => Some(Signal::Handed),
+        RETRY => Some(Signal::Retry),
+        CLOSED => Some(Signal::Closed),
+        BROKEN => Some(Signal::Broken),
+        _ => None,
+    }
+}

@@ -1,0 +1,88 @@
+//! A flag that threads wait for.
+
+use crate::base::sync::atomic::{AtomicU32, Ordering};
+use crate::base::sync::{Arc, Mutex};
+use crate::base::waiter::{Cancel, Signal, Waiter};
+use crate::base::waitlist::{WaitList, Wakes};
+
+const SET: u32 = 1;
+const WAITERS: u32 = 2;
+
+/// Set or clear. [`Event::set`] ends every wait that is enrolled, even if the event is cleared right after.
+#[derive(Debug, Default)]
+pub struct Event {
+    state: AtomicU32,
+    waiters: Mutex<Option<Box<WaitList>>>,
+}
+
+impl Event {
+    /// A clear event.
+    pub fn new() -> Self {
+        Self { state: AtomicU32::new(0), waiters: Mutex::new(None) }
+    }
+
+    /// Whether it is set.
+    #[inline]
+    pub fn is_set(&self) -> bool {
+        self.state.load(Ordering::Acquire) & SET != 0
+    }
+
+    /// Sets it.
+    #[inline]
+    pub fn set(&self) -> Wakes {
+        if self.state.fetch_or(SET, Ordering::AcqRel) & WAITERS == 0 {
+            return Wakes::none();
+        }
+        let mut wakes = Wakes::none();
+        let mut waiters = self.waiters.lock();
+        if let Some(list) = waiters.as_mut() {
+            list.grant_all(Signal::Handed, &mut wakes);
+        }
+        self.state.fetch_and(!WAITERS, Ordering::Relaxed);
+        wakes
+    }
+
+    /// Clears it.
+    #[inline]
+    pub fn clear(&self) {
+        self.state.fetch_and(!SET, Ordering::AcqRel);
+    }
+
+    /// Enrols a wait, unless the event is set: `None` then.
+    pub fn enrol(&self) -> Option<Arc<Waiter>> {
+        let mut waiters = self.waiters.lock();
+        if self.state.fetch_or(WAITERS, Ordering::AcqRel) & SET != 0 {
+            // Whoever set it sees the bit, takes the mutex and clears it again.
+            if waiters.as_ref().is_none_or(|list| list.is_empty()) {
+                self.state.fetch_and(!WAITERS, Ordering::Relaxed);
+            }
+            return None;
+        }
+        let node = Arc::new(Waiter::new());
+        waiters.get_or_insert_default().push(node.clone());
+        Some(node)
+    }
+
+    /// Ends a wait that timed out or was interrupted: true when the event had been set meanwhile.
+    #[must_use]
+    pub fn cancel(&self, node: &Waiter) -> bool {
+        if let Cancel::Granted(_) = node.cancel() {
+            return true;
+        }
+        if let Some(list) = self.waiters.lock().as_mut() {
+            list.note_cancelled();
+        }
+        false
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.waiters.lock().as_ref().map_or(0, |list| list.len())
+    }
+
+    /// Forgets waiters and keeps the flag: for the child of a fork.
+    pub fn reset_after_fork(&self) {
+        *self.waiters.lock() = None;
+        self.state.fetch_and(SET, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,249 @@
+//! A mutual-exclusion lock that knows its owner but lets anybody release it.
+//!
+//! | LOCKED | WAITERS | meaning                                                  |
+//! |--------|---------|----------------------------------------------------------|
+//! | 0      | 0       | free                                                     |
+//! | 1      | 0       | held, nobody enrolled                                    |
+//! | 1      | 1       | held, the list may be non-empty                          |
+//! | 0      | 1       | free, one waiter was told to retry, others are enrolled  |
+//!
+//! A release takes the oldest waiter out of the list and tells it to retry: a thread that comes by may take the lock first,
+//! which saves a switch of threads per hand-over. A waiter that has waited for [`FAIR_NS`] is handed the lock itself, so
+//! that nobody starves (the policy of parking_lot and of CPython's own `PyMutex`).
+//!
+//! FOREIGN is set for good when a thread other than the taker releases the lock: it is then used as a signal, and its owner
+//! says nothing about who will release it.
+
+use crate::base::deadline::now_ns;
+use crate::base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::base::sync::{Arc, Mutex};
+use crate::base::thread_id::{self, NOBODY, ThreadId};
+use crate::base::waiter::{Cancel, Grant, Signal, Waiter};
+use crate::base::waitlist::{Node, WaitList, Wakes};
+
+const LOCKED: u32 = 1;
+const WAITERS: u32 = 2;
+const FOREIGN: u32 = 4;
+
+/// How long a waiter is passed over at most, in nanoseconds.
+pub const FAIR_NS: u64 = 1_000_000;
+
+/// One wait for a lock or semaphore.
+#[derive(Debug)]
+pub struct LockWait {
+    waiter: Waiter,
+    thread: ThreadId,
+    since_ns: u64,
+}
+
+impl Node for LockWait {
+    fn waiter(&self) -> &Waiter {
+        &self.waiter
+    }
+}
+
+impl LockWait {
+    /// A wait of the calling thread that began at `since_ns`.
+    pub fn new(since_ns: u64) -> Self {
+        Self { waiter: Waiter::new(), thread: thread_id::current(), since_ns }
+    }
+
+    /// When the wait began, on the monotonic clock.
+    pub fn since_ns(&self) -> u64 {
+        self.since_ns
+    }
+
+    /// Whether it has been passed over long enough.
+    pub(crate) fn is_overdue(&self) -> bool {
+        now_ns().saturating_sub(self.since_ns) >= FAIR_NS
+    }
+}
+
+/// The lock was released while nobody held it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotLocked;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Lock {
+    state: AtomicU32,
+    owner: AtomicU64,
+    // Boxed: most locks never see a waiter, and a lock should stay small.
+    waiters: Mutex<Option<Box<WaitList<LockWait>>>>,
+}
+
+impl Default for Lock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lock {
+    /// A free lock.
+    pub fn new() -> Self {
+        Self { state: AtomicU32::new(0), owner: AtomicU64::new(NOBODY), waiters: Mutex::new(None) }
+    }
+
+    /// Takes the lock if it is free.
+    #[inline]
+    pub fn try_acquire(&self) -> bool {
+        let mut seen = self.state.load(Ordering::Relaxed);
+        while seen & LOCKED == 0 {
+            match self.state.compare_exchange_weak(seen, seen | LOCKED, Ordering::Acquire, Ordering::Relaxed)
+            {
+                Ok(_) => {
+                    self.owner.store(thread_id::current(), Ordering::Relaxed);
+                    return true;
+                }
+                Err(now) => seen = now,
+            }
+        }
+        false
+    }
+
+    /// Enrols a wait, unless the lock can be taken at once. `None` means that it was taken.
+    ///
+    /// `since_ns` is when the wait began; a wait that was told to retry before (`again`) is enrolled as the oldest.
+    pub fn enrol(&self, since_ns: u64, again: bool) -> Option<Arc<LockWait>> {
+        let mut waiters = self.waiters.lock();
+        let mut seen = self.state.load(Ordering::Relaxed);
+        loop {
+            let target = if seen & LOCKED == 0 { seen | LOCKED } else { seen | WAITERS };
+            match self.state.compare_exchange_weak(seen, target, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        if seen & LOCKED == 0 {
+            drop(waiters);
+            self.owner.store(thread_id::current(), Ordering::Relaxed);
+            return None;
+        }
+        let node = Arc::new(LockWait::new(since_ns));
+        let list = waiters.get_or_insert_default();
+        if again {
+            list.push_front(node.clone());
+        } else {
+            list.push(node.clone());
+        }
+        Some(node)
+    }
+
+    /// Ends a wait that timed out or was interrupted.
+    ///
+    /// True when the caller owns the lock after all, because it was handed over or became free in the last moment. Nothing is
+    /// lost either way: a waiter that was told to retry and comes too late leaves a holder behind, whose release wakes the
+    /// next.
+    #[must_use]
+    pub fn cancel(&self, node: &LockWait) -> bool {
+        match node.waiter.cancel() {
+            Cancel::Granted(Signal::Handed) => true,
+            Cancel::Granted(_) => self.try_acquire(),
+            Cancel::Cancelled => {
+                if let Some(list) = self.waiters.lock().as_mut() {
+                    list.note_cancelled();
+                }
+                false
+            }
+        }
+    }
+
+    /// Releases the lock, whoever holds it.
+    ///
+    /// # Errors
+    /// [`NotLocked`] when nobody does.
+    #[inline]
+    pub fn release(&self) -> Result<Wakes<LockWait>, NotLocked> {
+        let mut seen = self.state.load(Ordering::Relaxed);
+        if seen & LOCKED == 0 {
+            return Err(NotLocked);
+        }
+        let foreign = if self.owner.load(Ordering::Relaxed) == thread_id::current() { 0 } else { FOREIGN };
+        self.owner.store(NOBODY, Ordering::Relaxed);
+        loop {
+            if seen & WAITERS != 0 {
+                return self.release_to_waiter(foreign);
+            }
+            let target = (seen & !LOCKED) | foreign;
+            match self.state.compare_exchange_weak(seen, target, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return Ok(Wakes::none()),
+                Err(now) if now & LOCKED == 0 => return Err(NotLocked),
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    #[cold]
+    fn release_to_waiter(&self, foreign: u32) -> Result<Wakes<LockWait>, NotLocked> {
+        let mut wakes = Wakes::none();
+        let mut waiters = self.waiters.lock();
+        let list = waiters.get_or_insert_default();
+        while let Some(node) = list.pop() {
+            let overdue = node.is_overdue();
+            if overdue {
+                // Before the grant: once granted, the waiter may run.
+                self.owner.store(node.thread, Ordering::Relaxed);
+            }
+            match node.waiter.grant(if overdue { Signal::Handed } else { Signal::Retry }) {
+                Grant::Gone => {
+                    self.owner.store(NOBODY, Ordering::Relaxed);
+                    continue;
+                }
+                Grant::Asleep => wakes.push(node),
+                Grant::Awake => {}
+            }
+            let more = if list.is_empty() { 0 } else { WAITERS };
+            // One that retries before this line finds the lock held, enrols, waits for the mutex held here, and gets it.
+            self.set(foreign | more, if overdue { WAITERS & !more } else { LOCKED | (WAITERS & !more) });
+            return Ok(wakes);
+        }
+        self.set(foreign, LOCKED | WAITERS);
+        Ok(wakes)
+    }
+
+    /// Sets and clears bits of the state in one step.
+    fn set(&self, set: u32, clear: u32) {
+        let mut seen = self.state.load(Ordering::Relaxed);
+        while let Err(now) = self.state.compare_exchange_weak(
+            seen,
+            (seen & !clear) | set,
+            Ordering::Release,
+            Ordering::Relaxed,
+        ) {
+            seen = now;
+        }
+    }
+
+    /// Whether anybody holds it.
+    #[inline]
+    pub fn is_locked(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & LOCKED != 0
+    }
+
+    /// The thread that holds it, where that tells who will release it: [`NOBODY`] when it is free, or was ever released by
+    /// another thread than its taker.
+    pub fn owner(&self) -> ThreadId {
+        if self.state.load(Ordering::Relaxed) & FOREIGN != 0 {
+            return NOBODY;
+        }
+        self.owner.load(Ordering::Relaxed)
+    }
+
+    /// The thread that took it last and has not released it, whatever it is used for.
+    #[inline]
+    pub fn taker(&self) -> ThreadId {
+        self.owner.load(Ordering::Relaxed)
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.waiters.lock().as_ref().map_or(0, |list| list.len())
+    }
+
+    /// Forgets owner and waiters: for the child of a fork, where none of them exist.
+    pub fn reset_after_fork(&self) {
+        *self.waiters.lock() = None;
+        self.owner.store(NOBODY, Ordering::Relaxed);
+        self.state.store(0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,112 @@
+//! A lock that its owner may take again.
+
+use crate::base::sync::Arc;
+use crate::base::sync::atomic::{AtomicUsize, Ordering};
+use crate::base::thread_id::{self, ThreadId};
+use crate::base::waitlist::Wakes;
+
+use super::lock::{Lock, LockWait};
+
+/// The lock was released by a thread that does not own it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotOwner;
+
+/// A [`Lock`] with a count of how often its owner holds it. Only the owner touches the count.
+#[derive(Debug, Default)]
+pub struct RLock {
+    lock: Lock,
+    count: AtomicUsize,
+}
+
+impl RLock {
+    /// A free lock.
+    pub fn new() -> Self {
+        Self { lock: Lock::new(), count: AtomicUsize::new(0) }
+    }
+
+    /// The lock below, to wait for: enrol, cancel, then [`RLock::taken`].
+    pub fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    /// Takes the lock if it is free or the calling thread's own.
+    #[inline]
+    pub fn try_acquire(&self) -> bool {
+        if self.is_owned() {
+            self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            return true;
+        }
+        if self.lock.try_acquire() {
+            self.taken(1);
+            return true;
+        }
+        false
+    }
+
+    /// Notes that the calling thread has just taken the lock below.
+    pub fn taken(&self, count: usize) {
+        self.count.store(count, Ordering::Relaxed);
+    }
+
+    /// Enrols a wait; see [`Lock::enrol`].
+    pub fn enrol(&self, since_ns: u64, again: bool) -> Option<Arc<LockWait>> {
+        self.lock.enrol(since_ns, again)
+    }
+
+    /// Releases it once.
+    ///
+    /// # Errors
+    /// [`NotOwner`] when the calling thread does not own it.
+    #[inline]
+    pub fn release(&self) -> Result<Wakes<LockWait>, NotOwner> {
+        if !self.is_owned() {
+            return Err(NotOwner);
+        }
+        let count = self.count.load(Ordering::Relaxed);
+        self.count.store(count - 1, Ordering::Relaxed);
+        if count > 1 {
+            return Ok(Wakes::none());
+        }
+        self.lock.release().map_err(|_| NotOwner)
+    }
+
+    /// Releases it as often as it is held; returns how often that was.
+    ///
+    /// # Errors
+    /// [`NotOwner`] when the calling thread does not own it.
+    pub fn release_all(&self) -> Result<(usize, Wakes<LockWait>), NotOwner> {
+        if !self.is_owned() {
+            return Err(NotOwner);
+        }
+        let count = self.count.swap(0, Ordering::Relaxed);
+        self.lock.release().map(|wakes| (count, wakes)).map_err(|_| NotOwner)
+    }
+
+    /// Whether the calling thread owns it.
+    #[inline]
+    pub fn is_owned(&self) -> bool {
+        self.lock.taker() == thread_id::current() && self.lock.is_locked()
+    }
+
+    /// Whether any thread owns it.
+    #[inline]
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_locked()
+    }
+
+    /// Who owns it.
+    pub fn owner(&self) -> ThreadId {
+        self.lock.taker()
+    }
+
+    /// How often its owner holds it.
+    pub fn count(&self) -> usize {
+        if self.lock.is_locked() { self.count.load(Ordering::Relaxed) } else { 0 }
+    }
+
+    /// Forgets owner and waiters: for the child of a fork.
+    pub fn reset_after_fork(&self) {
+        self.count.store(0, Ordering::Relaxed);
+        self.lock.reset_after_fork();
+    }
+}

@@ -1,0 +1,211 @@
+//! A counter that waits at zero.
+//!
+//! The state is one word: the value, and a bit that says whether the list of waiters may be non-empty. Like [`Lock`], a
+//! release tells the oldest waiter to retry, and hands the permit itself to one that has waited for
+//! [`FAIR_NS`](super::lock::FAIR_NS).
+//!
+//! [`Lock`]: super::lock::Lock
+
+use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::{Arc, Mutex};
+use crate::base::waiter::{Cancel, Grant, Signal};
+use crate::base::waitlist::{Node, WaitList, Wakes};
+
+use super::lock::LockWait;
+
+const WAITERS: u64 = 1;
+const CLOSED: u64 = 2;
+const ONE: u64 = 4;
+const FLAGS: u64 = WAITERS | CLOSED;
+
+/// A release would have raised the value above the bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AboveBound;
+
+/// What became of an attempt to take a permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Take {
+    /// The permit was taken.
+    Taken,
+    /// There is none now.
+    Empty,
+    /// There is none and there will be none: the semaphore was closed.
+    Closed,
+}
+
+/// What became of an attempt to enrol.
+#[derive(Debug)]
+#[must_use]
+pub enum Enrol {
+    /// The permit was taken after all.
+    Taken,
+    /// Closed and empty.
+    Closed,
+    /// Enrolled: park, then retry or cancel.
+    Waiting(Arc<LockWait>),
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Semaphore {
+    state: AtomicU64,
+    waiters: Mutex<Option<Box<WaitList<LockWait>>>>,
+}
+
+impl Semaphore {
+    /// A semaphore with `value` permits.
+    pub fn new(value: u64) -> Self {
+        Self { state: AtomicU64::new(value * ONE), waiters: Mutex::new(None) }
+    }
+
+    /// Permits to be had.
+    #[inline]
+    pub fn value(&self) -> u64 {
+        self.state.load(Ordering::Relaxed) / ONE
+    }
+
+    /// Sets the number of permits, whatever it was; wakes nobody. For an embedder that lets its user do so.
+    pub fn set_value(&self, value: u64) {
+        let mut seen = self.state.load(Ordering::Relaxed);
+        while let Err(now) = self.state.compare_exchange_weak(
+            seen,
+            value * ONE | (seen & FLAGS),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        ) {
+            seen = now;
+        }
+    }
+
+    /// Takes a permit if there is one.
+    #[inline]
+    pub fn try_acquire(&self) -> Take {
+        let mut seen = self.state.load(Ordering::Relaxed);
+        while seen >= ONE {
+            match self.state.compare_exchange_weak(seen, seen - ONE, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return Take::Taken,
+                Err(now) => seen = now,
+            }
+        }
+        if seen & CLOSED == 0 { Take::Empty } else { Take::Closed }
+    }
+
+    /// Enrols a wait that began at `since_ns`; `again` as in [`Lock::enrol`](super::lock::Lock::enrol).
+    pub fn enrol(&self, since_ns: u64, again: bool) -> Enrol {
+        let mut waiters = self.waiters.lock();
+        let mut seen = self.state.load(Ordering::Relaxed);
+        loop {
+            let target = if seen >= ONE {
+                seen - ONE
+            } else if seen & CLOSED != 0 {
+                return Enrol::Closed;
+            } else {
+                seen | WAITERS
+            };
+            match self.state.compare_exchange_weak(seen, target, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) if seen >= ONE => return Enrol::Taken,
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        let node = Arc::new(LockWait::new(since_ns));
+        let list = waiters.get_or_insert_default();
+        if again {
+            list.push_front(node.clone());
+        } else {
+            list.push(node.clone());
+        }
+        Enrol::Waiting(node)
+    }
+
+    /// Ends a wait that timed out or was interrupted: true when the caller has a permit after all.
+    #[must_use]
+    pub fn cancel(&self, node: &LockWait) -> bool {
+        match node.waiter().cancel() {
+            Cancel::Granted(Signal::Handed) => true,
+            Cancel::Granted(Signal::Retry) => self.try_acquire() == Take::Taken,
+            Cancel::Granted(_) => false,
+            Cancel::Cancelled => {
+                if let Some(list) = self.waiters.lock().as_mut() {
+                    list.note_cancelled();
+                }
+                false
+            }
+        }
+    }
+
+    /// Gives `count` permits, as long as the value stays within `bound`.
+    ///
+    /// # Errors
+    /// [`AboveBound`]; nothing was given then.
+    #[inline]
+    pub fn release(&self, count: u64, bound: Option<u64>) -> Result<Wakes<LockWait>, AboveBound> {
+        let mut seen = self.state.load(Ordering::Relaxed);
+        loop {
+            if bound.is_some_and(|bound| seen / ONE + count > bound) {
+                return Err(AboveBound);
+            }
+            if seen & WAITERS != 0 {
+                return Ok(self.release_to_waiters(count));
+            }
+            match self.state.compare_exchange_weak(
+                seen,
+                seen + count * ONE,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(Wakes::none()),
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    #[cold]
+    fn release_to_waiters(&self, count: u64) -> Wakes<LockWait> {
+        let mut wakes = Wakes::none();
+        let mut waiters = self.waiters.lock();
+        let list = waiters.get_or_insert_default();
+        let mut handed = 0;
+        let mut told = 0;
+        while told + handed < count {
+            let Some(node) = list.pop() else { break };
+            let overdue = node.is_overdue();
+            match node.waiter().grant(if overdue { Signal::Handed } else { Signal::Retry }) {
+                Grant::Gone => continue,
+                Grant::Asleep => wakes.push(node),
+                Grant::Awake => {}
+            }
+            if overdue { handed += 1 } else { told += 1 }
+        }
+        // One that retries before this line finds nothing, enrols, and waits for the mutex held here.
+        let empty = if list.is_empty() { WAITERS } else { 0 };
+        let mut seen = self.state.load(Ordering::Relaxed);
+        while let Err(now) = self.state.compare_exchange_weak(
+            seen,
+            (seen + (count - handed) * ONE) & !empty,
+            Ordering::Release,
+            Ordering::Relaxed,
+        ) {
+            seen = now;
+        }
+        wakes
+    }
+
+    /// Ends every wait, now and later: permits that are left can still be taken.
+    pub fn close(&self) -> Wakes<LockWait> {
+        let mut wakes = Wakes::none();
+        let mut waiters = self.waiters.lock();
+        self.state.fetch_or(CLOSED, Ordering::Release);
+        if let Some(list) = waiters.as_mut() {
+            list.grant_all(Signal::Closed, &mut wakes);
+        }
+        self.state.fetch_and(!WAITERS, Ordering::Relaxed);
+        wakes
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.waiters.lock().as_ref().map_or(0, |list| list.len())
+    }
+}

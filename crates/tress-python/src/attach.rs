@@ -1,0 +1,85 @@
+//! The one door out of the interpreter: every wait of every primitive leaves and comes back here.
+//!
+//! The contract: the caller has tried and enrolled while attached. Here the thread detaches, spins or parks to an absolute
+//! deadline, and re-attaches. A signal re-attaches early and runs its handler; if that raises, the wait ends with the
+//! exception, and the caller cancels the enrolment (which tells whether something was granted in the last moment and has to
+//! be given back). Otherwise the thread parks again with the same deadline.
+//!
+//! No lock of core is held on either way through the door.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pyo3::prelude::*;
+use tress_core::base::deadline::{Deadline, now_ns};
+use tress_core::base::waiter::{Outcome, Waiter};
+use tress_core::base::waits::{self, Entry, What};
+
+/// Counts the times that a thread has gone out through the door: a waiter that was granted while it span looks here for
+/// its waker to let go of the interpreter, as asking for the interpreter before that means a sleep in the kernel.
+static DEPARTURES: AtomicU32 = AtomicU32::new(0);
+
+/// How long a granted spinner looks for its waker's departure, in nanoseconds.
+const DEPARTURE_NS: u64 = 5_000;
+
+/// Waits until `waiter` is granted or `deadline` passes; the wait can be seen in `tress.waits()` as `what`.
+///
+/// # Errors
+/// What a signal handler raised. The waiter is still enrolled, then and after a timeout.
+pub fn wait(py: Python<'_>, waiter: &Waiter, deadline: Option<Deadline>, what: What) -> PyResult<Outcome> {
+    wait_entered(py, waiter, deadline, || waits::enter(what, deadline))
+}
+
+/// As [`wait`], for one that makes its own entry into the registry of waits.
+pub fn wait_entered<'a>(
+    py: Python<'_>,
+    waiter: &Waiter,
+    deadline: Option<Deadline>,
+    enter: impl FnOnce() -> Entry<'a> + Send,
+) -> PyResult<Outcome> {
+    let mut enter = Some(enter);
+    let mut entry = None;
+    loop {
+        let outcome = py.detach(|| {
+            DEPARTURES.fetch_add(1, Ordering::Release);
+            if let Some(enter) = enter.take() {
+                if let Some(outcome) = spin(waiter) {
+                    return outcome;
+                }
+                entry = Some(enter());
+            }
+            waiter.park(deadline)
+        });
+        match outcome {
+            Outcome::Interrupted => py.check_signals()?,
+            ended => return Ok(ended),
+        }
+    }
+}
+
+fn spin(waiter: &Waiter) -> Option<Outcome> {
+    let departures = std::cell::Cell::new(0);
+    let met = tress_core::base::spin::until(|| {
+        let before = DEPARTURES.load(Ordering::Acquire);
+        if waiter.granted().is_some() {
+            return true;
+        }
+        departures.set(before);
+        false
+    });
+    let signal = waiter.granted()?;
+    if met {
+        let end = now_ns() + DEPARTURE_NS;
+        while DEPARTURES.load(Ordering::Acquire) == departures.get() && now_ns() < end {
+            std::hint::spin_loop();
+        }
+    }
+    Some(Outcome::Granted(signal))
+}
+
+/// Runs `work` detached, as a departure that spinners see.
+pub fn detach<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
+    py.detach(|| {
+        DEPARTURES.fetch_add(1, Ordering::Release);
+        work()
+    })
+}

@@ -1,0 +1,5 @@
+//! The foundation as Python sees it.
+
+pub mod argument;
+pub mod deadlock;
+pub mod waits;

@@ -1,0 +1,43 @@
+//! The registry of waits, as Python objects.
+
+use pyo3::prelude::*;
+use pyo3::types::PyAny;
+use tress_core::base::deadline::now_ns;
+use tress_core::base::waits::{self as registry, What};
+
+/// One wait: thread, operation, object, seconds since, seconds left or None, owner's thread or None.
+type Wait = (u64, &'static str, Option<Py<PyAny>>, f64, Option<f64>, Option<u64>);
+
+/// What `object` waits for in its method `operation`. The object stays alive as long as the call: its caller holds it.
+pub fn what<T>(operation: &'static str, object: &Bound<'_, T>) -> What {
+    What { operation, object: object.as_ptr() as usize }
+}
+
+/// The object behind a handle that [`what`] made.
+///
+/// # Safety
+/// The wait that the handle is of must still be in the registry, or have been since this thread last attached.
+pub unsafe fn object_of(py: Python<'_>, handle: usize) -> Option<Py<PyAny>> {
+    if handle == 0 {
+        return None;
+    }
+    // SAFETY: by the caller's promise the waiting thread has not come back through the door, for which it would need the
+    // interpreter lock that this thread holds; so the object is still the argument of a call in progress, which owns it.
+    Some(unsafe { Bound::from_borrowed_ptr(py, handle as *mut pyo3::ffi::PyObject) }.unbind())
+}
+
+/// Every wait in progress. `tress.waits()` is the public form.
+#[pyfunction]
+pub fn waits(py: Python<'_>) -> Vec<Wait> {
+    let now = now_ns();
+    let mut all = Vec::new();
+    registry::visit(|waiting| {
+        // SAFETY: the entry is in the registry: `visit` holds its lock.
+        let object = unsafe { object_of(py, waiting.what.object) };
+        let since = now.saturating_sub(waiting.since_ns) as f64 / 1e9;
+        let left = waiting.deadline.map(|end| end.as_ns().saturating_sub(now) as f64 / 1e9);
+        let owner = (waiting.owner != 0).then_some(waiting.owner);
+        all.push((waiting.thread, waiting.what.operation, object, since, left, owner));
+    });
+    all
+}

@@ -1,0 +1,35 @@
+//! `tress._native`: the door between tress-core and Python. A table of contents, nothing more.
+#![allow(
+    missing_docs,
+    reason = "the documentation of what Python sees is in the docstrings, which are checked there"
+)]
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("tress supports 64-bit Linux (x86-64, aarch64) only");
+
+mod attach;
+mod base;
+mod error;
+mod threads;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = true)]
+mod _native {
+    use super::*;
+
+    #[pymodule_export]
+    use crate::base::deadlock::{deadlock_mode, set_deadlock_mode};
+    #[pymodule_export]
+    use crate::base::waits::waits;
+    #[pymodule_export]
+    use crate::threads::event::Event;
+    #[pymodule_export]
+    use crate::threads::lock::{Lock, allocate_lock};
+
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        tress_core::base::fork::install();
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! `Lock`.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use tress_core::threads::lock as core;
+
+use crate::base::argument::{LockTimeout, Timeout, Truth};
+use crate::base::waits::what;
+use crate::error::Error;
+
+use super::blocking;
+
+/// A mutual-exclusion lock, as `threading.Lock`.
+///
+/// Once a thread has acquired it, others that try to acquire it block until it is released; any thread may release it.
+/// A wait without a timeout that closes a cycle of locks raises `tress.DeadlockError`.
+#[pyclass(module = "tress.threading", frozen, weakref)]
+pub struct Lock {
+    lock: core::Lock,
+}
+
+impl Lock {
+    pub fn core(&self) -> &core::Lock {
+        &self.lock
+    }
+
+    fn acquire_within(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<bool> {
+        let lock = &slf.get().lock;
+        if lock.try_acquire() {
+            return Ok(true);
+        }
+        if timeout == Timeout::Now {
+            return Ok(false);
+        }
+        blocking::acquire_lock(slf.py(), lock, timeout.deadline(), what("Lock.acquire", slf), true)
+    }
+}
+
+#[pymethods]
+impl Lock {
+    #[cfg(Py_3_13)]
+    #[new]
+    fn new() -> Self {
+        Self { lock: core::Lock::new() }
+    }
+
+    /// Acquires the lock, blocking or not.
+    ///
+    /// `timeout` is in seconds; -1 waits for ever. Returns True when the lock was acquired, False when it was not: because
+    /// `blocking` is false and the lock is held, or because the timeout passed. A timeout or a signal takes nothing.
+    #[pyo3(signature = (blocking=Truth(true), timeout=LockTimeout::FOREVER), text_signature = "($self, blocking=True, timeout=-1)")]
+    fn acquire(slf: &Bound<'_, Self>, blocking: Truth, timeout: LockTimeout) -> PyResult<bool> {
+        Self::acquire_within(slf, timeout.with(blocking.0)?)
+    }
+
+    /// Releases the lock, which any thread may do. RuntimeError when it is not locked.
+    fn release(&self) -> PyResult<()> {
+        self.lock.release().map_err(Error::from)?.wake();
+        Ok(())
+    }
+
+    /// Whether the lock is held.
+    fn locked(&self) -> bool {
+        self.lock.is_locked()
+    }
+
+    /// An obsolete name of `acquire`.
+    #[pyo3(signature = (blocking=Truth(true), timeout=LockTimeout::FOREVER), text_signature = "($self, blocking=True, timeout=-1)")]
+    fn acquire_lock(slf: &Bound<'_, Self>, blocking: Truth, timeout: LockTimeout) -> PyResult<bool> {
+        Self::acquire(slf, blocking, timeout)
+    }
+
+    /// An obsolete name of `release`.
+    fn release_lock(&self) -> PyResult<()> {
+        self.release()
+    }
+
+    /// An obsolete name of `locked`.
+    fn locked_lock(&self) -> bool {
+        self.locked()
+    }
+
+    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Self::acquire_within(slf, Timeout::Never)
+    }
+
+    #[pyo3(signature = (_type=None, _value=None, _traceback=None))]
+    fn __exit__(
+        &self,
+        _type: Option<&Bound<'_, PyAny>>,
+        _value: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        self.release()
+    }
+
+    /// Frees the lock in the child of a fork, where its owner and its waiters do not exist.
+    fn _at_fork_reinit(&self) {
+        self.lock.reset_after_fork();
+    }
+
+    /// Numbers: `locked`, `owner` (the thread that took it, or None) and `waiters`.
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let numbers = PyDict::new(py);
+        numbers.set_item("locked", self.lock.is_locked())?;
+        numbers.set_item("owner", Some(self.lock.taker()).filter(|thread| *thread != 0))?;
+        numbers.set_item("waiters", self.lock.waiting())?;
+        Ok(numbers)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        let lock = &slf.get().lock;
+        if lock.is_locked() {
+            format!(
+                "<locked tress.threading.Lock object owner={} waiters={} at {:p}>",
+                lock.taker(),
+                lock.waiting(),
+                slf.as_ptr()
+            )
+        } else {
+            format!("<unlocked tress.threading.Lock object at {:p}>", slf.as_ptr())
+        }
+    }
+}
+
+/// Returns a new lock: what `threading.Lock` is before Python 3.13.
+#[pyfunction]
+pub fn allocate_lock() -> Lock {
+    Lock { lock: core::Lock::new() }
+}

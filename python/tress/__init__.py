@@ -1,0 +1,1 @@
+"""tress: Python's processes, threads and coroutines from one Rust engine."""
