@@ -1,0 +1,29 @@
+"""The cases, one module a subject.
+
+Each side gets a private copy of these modules: from 3.11 on a code object carries the interpreter's inline caches,
+and two sides that share one would spoil each other's.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+from bench.case import Case
+
+_MODULES = ("single_thread", "handover", "executor", "thread", "memory")
+
+
+def load(copy_for: str) -> dict[str, Case]:
+    """A fresh copy of all cases, by name, in the order in which they are reported."""
+    cases: dict[str, Case] = {}
+    for module_name in _MODULES:
+        spec = importlib.util.find_spec(f"bench.cases.{module_name}")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        # Registered under a name of its own: dataclasses look their module up there.
+        sys.modules[f"{spec.name}@{copy_for}"] = module
+        spec.loader.exec_module(module)
+        for case in module.CASES:
+            cases[case.name] = case
+    return cases

@@ -1,0 +1,133 @@
+"""The table of a run, for a terminal."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, TextIO
+
+from bench.results import PINNED, UNPINNED, CaseResult, Run, by_placement, ratio_to_std
+from bench.sides import PEERS, STD, TRESS
+
+
+def quantity(value: float, unit: str) -> str:
+    """A figure with a unit that keeps it readable."""
+    if unit == "bytes":
+        return f"{value:.0f} B"
+    for size, name in ((1e9, "s"), (1e6, "ms"), (1e3, "us")):
+        if value >= size:
+            return f"{value / size:.3g} {name}"
+    return f"{value:.3g} ns"
+
+
+def times(ratio: float | None) -> str:
+    """A ratio."""
+    return "-" if ratio is None else f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.1f}x"
+
+
+def verdict(result: CaseResult) -> str:
+    """Whether the target is met."""
+    if result["error"] is not None:
+        return "FAILED"
+    return {None: "-", True: "yes", False: "NO"}[result["met"]]
+
+
+def target(result: CaseResult) -> str:
+    """The target."""
+    return "-" if result["target"] is None else f"{result['target']:g}x"
+
+
+def _figure(result: CaseResult | None, side: str) -> str:
+    if result is None or side not in result["sides"]:
+        return "-"
+    return quantity(result["sides"][side]["best"], result["unit"])
+
+
+def rows(run: Run) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows: the first placement in full, the pinned ratio beside it, then the peers."""
+    unpinned, pinned = by_placement(run, UNPINNED), by_placement(run, PINNED)
+    peers = [peer for peer in PEERS if any(peer in case["sides"] for case in run["cases"])]
+    first = unpinned or pinned
+    heading = ["case", "std", "tress", "ratio", "median", "target", "met"]
+    if unpinned and pinned:
+        heading += ["pinned std", "pinned tress", "ratio"]
+    for peer in peers:
+        heading += [peer, "ratio"]
+    table: list[list[str]] = []
+    for name, result in first.items():
+        row = [
+            result["title"],
+            _figure(result, STD),
+            _figure(result, TRESS),
+            times(result["ratio"]),
+            times(result["median_ratio"]),
+            target(result),
+            verdict(result),
+        ]
+        if unpinned and pinned:
+            other = pinned.get(name)
+            failed = other is not None and other["error"] is not None
+            row += [
+                _figure(other, STD),
+                _figure(other, TRESS),
+                "FAILED" if failed else times(other["ratio"] if other is not None else None),
+            ]
+        for peer in peers:
+            row += [_figure(result, peer), times(ratio_to_std(result, peer))]
+        table.append(row)
+    return heading, table
+
+
+def print_run(run: Run, *, plain: bool = False, file: TextIO | None = None) -> None:
+    """Facts, table, what failed, what was missed."""
+    out = sys.stdout if file is None else file
+    facts = run["machine"]
+    print(f"{facts['python']}, profile-guided build: {facts['profile_guided']}", file=out)
+    print(
+        f"{facts['cpu']}, {facts['cores']} cores; {facts['date']}; load {facts['load_average']}",
+        file=out,
+    )
+    print("best of", run["rounds"], "rounds, sides in turn; ratio = std / tress", file=out)
+    heading, table = rows(run)
+    rich = None if plain else _rich()
+    if rich is not None:
+        _print_rich(rich, heading, table, out)
+    else:
+        _print_plain(heading, table, out)
+    judged = [case for case in run["cases"] if case["placement"] == UNPINNED]
+    judged = [case for case in judged if case["target"] is not None] or []
+    if judged:
+        met = sum(case["met"] is True for case in judged)
+        print(f"targets met: {met} of {len(judged)}", file=out)
+    for case in run["cases"]:
+        if case["error"] is not None:
+            print(f"\n{case['name']} ({case['placement']}): {case['error']}", file=out)
+
+
+def _rich() -> Any | None:
+    try:
+        return importlib.import_module("rich.table"), importlib.import_module("rich.console")
+    except ImportError:
+        return None
+
+
+def _print_rich(rich: Any, heading: list[str], table: list[list[str]], out: TextIO) -> None:
+    table_module, console_module = rich
+    shown = table_module.Table()
+    for column, title in enumerate(heading):
+        shown.add_column(title, justify="left" if column == 0 else "right", no_wrap=True)
+    for row in table:
+        shown.add_row(*row, style="red" if {"NO", "FAILED"} & set(row) else None)
+    # Never narrower than its contents: cut figures are none.
+    width = sum(max(len(row[i]) for row in [heading, *table]) + 3 for i in range(len(heading))) + 1
+    console_module.Console(file=out, width=width).print(shown)
+
+
+def _print_plain(heading: list[str], table: list[list[str]], out: TextIO) -> None:
+    widths = [max(len(row[column]) for row in [heading, *table]) for column in range(len(heading))]
+    for row in [heading, ["-" * width for width in widths], *table]:
+        cells = [
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip(), file=out)

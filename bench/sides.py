@@ -1,0 +1,134 @@
+"""What a case is run on: the standard library, tress, and the peers, behind the same names.
+
+A side is a table from the standard library's name (`Queue`, `Event`, ...) to the thing that plays it. Classes are
+taken from their own modules, so nothing is replaced in the measured process. A peer that spells a method
+differently gets it under the standard name through a class attribute: the very same function object, so the
+other name costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from typing import Any
+
+STD = "std"
+TRESS = "tress"
+CULSANS = "culsans"
+AIOLOGIC = "aiologic"
+PEERS = (CULSANS, AIOLOGIC)
+
+# Not a name of a module: a side offers it when its Queue has task_done and join.
+TASK_DONE = "task_done"
+
+_THREADING_NAMES = (
+    "Lock",
+    "RLock",
+    "Semaphore",
+    "Event",
+    "Condition",
+    "Barrier",
+    "Thread",
+    "Timer",
+)
+_QUEUE_NAMES = ("Queue", "PriorityQueue", "SimpleQueue")
+_FUTURES_NAMES = ("Future", "ThreadPoolExecutor", "as_completed", "wait")
+
+
+class Side:
+    """One implementation: its name, and what it offers under the standard library's names."""
+
+    def __init__(self, name: str, offers: Mapping[str, Any]) -> None:
+        self.name = name
+        self._offers = dict(offers)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._offers[name]
+        except KeyError:
+            raise AttributeError(f"{self.name} offers no {name}") from None
+
+    def offers(self, names: tuple[str, ...]) -> bool:
+        """Whether everything a case needs is there."""
+        return all(name in self._offers for name in names)
+
+
+def _from_modules(threading: str, queue: str, futures: str) -> dict[str, Any]:
+    offers: dict[str, Any] = {}
+    for module_name, names in (
+        (threading, _THREADING_NAMES),
+        (queue, _QUEUE_NAMES),
+        (futures, _FUTURES_NAMES),
+    ):
+        module = importlib.import_module(module_name)
+        offers.update((name, getattr(module, name)) for name in names)
+    offers[TASK_DONE] = offers["Queue"].task_done
+    return offers
+
+
+def _std() -> Side:
+    return Side(STD, _from_modules("threading", "queue", "concurrent.futures"))
+
+
+def _tress() -> Side:
+    return Side(TRESS, _from_modules("tress.threading", "tress.queue", "tress.concurrent.futures"))
+
+
+def _renamed(cls: type, **methods: str) -> type:
+    """A subclass of `cls` that has `cls`'s own methods under other names as well."""
+    return type(cls.__name__, (cls,), {new: getattr(cls, old) for new, old in methods.items()})
+
+
+def _culsans() -> Side:
+    culsans = importlib.import_module("culsans")
+    names = {"put": "sync_put", "get": "sync_get", "join": "sync_join"}
+    return Side(
+        CULSANS,
+        {
+            "Queue": _renamed(culsans.Queue, **names),
+            "PriorityQueue": _renamed(culsans.PriorityQueue, **names),
+            TASK_DONE: culsans.Queue.task_done,
+        },
+    )
+
+
+def _aiologic() -> Side:
+    aiologic = importlib.import_module("aiologic")
+    names = {"put": "green_put", "get": "green_get"}
+    return Side(
+        AIOLOGIC,
+        {
+            "Lock": aiologic.Lock,
+            "RLock": aiologic.RLock,
+            "Semaphore": aiologic.Semaphore,
+            "Event": aiologic.REvent,  # the one of its events that has clear()
+            "Condition": aiologic.Condition,
+            "Barrier": aiologic.Barrier,
+            "SimpleQueue": _renamed(aiologic.SimpleQueue, get="green_get"),
+            "Queue": _renamed(aiologic.Queue, **names),
+            "PriorityQueue": _renamed(aiologic.PriorityQueue, **names),
+        },
+    )
+
+
+_MAKERS: dict[str, Callable[[], Side]] = {
+    STD: _std,
+    TRESS: _tress,
+    CULSANS: _culsans,
+    AIOLOGIC: _aiologic,
+}
+NAMES = tuple(_MAKERS)
+
+
+def load(name: str) -> Side:
+    """Import one side; `ImportError` when it is not installed."""
+    return _MAKERS[name]()
+
+
+def version(name: str) -> str | None:
+    """The installed version of a side that is a distribution, or None when it is not installed."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,185 @@
+"""The bench itself: every case runs on every side, and what a run writes has the shape that is read."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from bench import cases, count, measure, plot, results, run, sides, table
+from bench.machine import facts
+from bench.results import PINNED, UNPINNED, CaseResult, Run
+
+CASE_NAMES = tuple(cases.load("tests"))
+# A multiple of the unrolled statements and of the producers; small, since this is no measurement.
+OPERATIONS = 40
+
+
+def _side_or_skip(name: str) -> sides.Side:
+    try:
+        return sides.load(name)
+    except ImportError:
+        if name in sides.PEERS:
+            pytest.skip(f"{name} is not installed")
+        raise
+
+
+@pytest.mark.parametrize("side_name", sides.NAMES)
+@pytest.mark.parametrize("case_name", CASE_NAMES)
+def test_every_case_runs_on_every_side_that_offers_it(case_name: str, side_name: str) -> None:
+    side = _side_or_skip(side_name)
+    case = cases.load(side_name)[case_name]
+    if not side.offers(case.needs):
+        assert side_name in sides.PEERS, f"{side_name} must offer {case.needs}"
+        pytest.skip(f"{side_name} does not offer {case.needs}")
+    total = case.run(side, OPERATIONS)
+    # So few objects may fit into memory that is already there; time always passes.
+    assert total >= 0 if case.unit == "bytes" else total > 0
+
+
+def test_every_case_of_the_table_has_its_target() -> None:
+    targets = {name: case.target for name, case in cases.load("tests").items() if case.target}
+    assert targets == {
+        "lock_with": 0.9,
+        "rlock_with": 0.9,
+        "simplequeue_put_get": 0.9,
+        "semaphore_with": 4,
+        "event_set_clear": 6,
+        "queue_put_get": 10,
+        "priorityqueue_put_get": 5,
+        "future_set_result": 8,
+        "queue_1p1c": 5,
+        "queue_4p4c_bounded": 5,
+        "event_ping_pong": 2,
+        "condition_ping_pong": 2,
+        "barrier_4": 2,
+        "executor_submit_result": 2.5,
+        "executor_30000_submits": 8,
+        "executor_map": 8,
+        "executor_as_completed": 8,
+        "executor_wait": 8,
+        "thread_start_join": 1.5,
+        "timer_start_cancel": 10,
+        "memory_queue": 3,
+        "memory_event": 3,
+        "memory_condition": 3,
+        "memory_future": 3,
+    }
+
+
+def test_each_side_has_code_objects_of_its_own() -> None:
+    one, other = cases.load("one")["queue_1p1c"].run, cases.load("other")["queue_1p1c"].run
+    code: Any = getattr(one, "__code__", None)
+    assert code is not None
+    assert code is not getattr(other, "__code__", None)
+
+
+def test_rounds_of_the_sides_are_interleaved_and_complete() -> None:
+    measured = measure.measure("event_set_clear", [sides.STD, sides.TRESS], 3, OPERATIONS)
+    assert measured["operations"] == OPERATIONS
+    assert {name: len(rounds) for name, rounds in measured["rounds"].items()} == {
+        sides.STD: 3,
+        sides.TRESS: 3,
+    }
+    assert measured["missing"] == {}
+    assert measured["not_offered"] == []
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two cases, as the command writes it."""
+    path = tmp_path_factory.mktemp("bench") / "run.json"
+    arguments = ["--quick", "--plain", "--rounds", "2", "--json", str(path)]
+    code = run.main([*arguments, "--case", "event_set_clear", "--case", "queue_1p1c"])
+    assert code == 0
+    return path
+
+
+def test_what_a_run_writes_is_what_is_read(written: Path) -> None:
+    loaded = results.load(written)
+    assert loaded["machine"]["python"] == facts()["python"]
+    assert loaded["machine"]["cores"] >= 1
+    assert loaded["machine"]["profile_guided"]
+    found = [(case["name"], case["placement"]) for case in loaded["cases"]]
+    assert found == [
+        ("event_set_clear", UNPINNED),
+        ("event_set_clear", PINNED),
+        ("queue_1p1c", UNPINNED),
+        ("queue_1p1c", PINNED),
+    ]
+    for case in loaded["cases"]:
+        assert case["error"] is None
+        assert set(case) == CaseResult.__required_keys__
+        std, tress = case["sides"][sides.STD], case["sides"][sides.TRESS]
+        for side in (std, tress):
+            assert len(side["rounds"]) == 2
+            fastest = min(one["total"] for one in side["rounds"]) / case["operations"]
+            assert math.isclose(side["best"], fastest)
+            assert set(side["rounds"][0]) == measure.Round.__required_keys__
+        assert case["ratio"] == std["best"] / tress["best"]
+        assert case["target"] is not None
+        assert case["met"] is (case["ratio"] >= case["target"])
+
+
+def test_the_table_and_the_plot_have_every_case(written: Path) -> None:
+    loaded = results.load(written)
+    text = table.markdown([loaded, loaded])
+    assert len(text.splitlines()) == 2 + 2
+    assert "Event set, is_set, clear" in text
+    picture = ElementTree.fromstring(plot.svg([loaded, loaded]))
+    shown = {element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"Event set, is_set, clear", "Queue, 1 producer, 1 consumer"} <= shown
+
+
+def test_a_case_over_its_limit_is_reported_and_does_not_stop_the_run() -> None:
+    case = cases.load("tests")["queue_4p4c_bounded"]
+    result = run.run_case(case, UNPINNED, [sides.STD], rounds=10_000, limit=0.5)
+    assert result["error"] is not None
+    assert "Timeout" in result["error"]
+    assert result["ratio"] is None
+
+
+def test_a_file_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps({"schema": 0}), encoding="utf-8")
+    with pytest.raises(ValueError, match="not a bench result"):
+        results.load(path)
+
+
+def test_an_unknown_case_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--case", "no_such_case"]) == 2
+    assert "queue_put_get" in capsys.readouterr().err
+
+
+def test_costs_are_read_from_a_callgrind_file() -> None:
+    text = """\
+positions: line
+events: Ir
+ob=(1) /lib/libone.so
+fl=(1) ???
+fn=(1) first
+0 10
+cob=(2) /lib/libtwo.so
+cfn=(2) second
+calls=1 0
+0 500
+0 5
+ob=(2)
+fn=(2)
+0 7
+"""
+    many = count.parse(text)
+    assert many == {("/lib/libone.so", "first"): 15, ("/lib/libtwo.so", "second"): 7}
+    assert count.subtract(many, {("/lib/libone.so", "first"): 5}) == {
+        ("/lib/libone.so", "first"): 10,
+        ("/lib/libtwo.so", "second"): 7,
+    }
+
+
+def test_empty_run_makes_no_plot_of_missing_ratios() -> None:
+    nothing = Run(schema=results.SCHEMA, machine=facts(), rounds=1, quick=True, cases=[])
+    assert ElementTree.fromstring(plot.svg([nothing])).tag.endswith("svg")
