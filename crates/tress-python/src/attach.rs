@@ -76,10 +76,24 @@ fn spin(waiter: &Waiter) -> Option<Outcome> {
     Some(Outcome::Granted(signal))
 }
 
-/// Runs `work` detached, as a departure that spinners see.
-pub fn detach<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
+/// As [`wait`], for a wait that is the engine's own and that nobody asks about.
+pub fn wait_unseen(py: Python<'_>, waiter: &Waiter, deadline: Option<Deadline>) -> PyResult<Outcome> {
+    loop {
+        let outcome = py.detach(|| {
+            DEPARTURES.fetch_add(1, Ordering::Release);
+            waiter.park(deadline)
+        });
+        match outcome {
+            Outcome::Interrupted => py.check_signals()?,
+            ended => return Ok(ended),
+        }
+    }
+}
+
+/// Looks for a grant of `waiter` for as long as that is likely to pay, without parking.
+pub fn look(py: Python<'_>, waiter: &Waiter) -> bool {
     py.detach(|| {
         DEPARTURES.fetch_add(1, Ordering::Release);
-        work()
+        waiter.spin()
     })
 }

@@ -21,11 +21,23 @@ mod _native {
     #[pymodule_export]
     use crate::base::deadlock::{deadlock_mode, set_deadlock_mode};
     #[pymodule_export]
-    use crate::base::waits::waits;
+    use crate::base::timer::Timers;
+    #[pymodule_export]
+    use crate::base::waits::{Waiting, waits};
+    #[pymodule_export]
+    use crate::threads::barrier::Barrier;
+    #[pymodule_export]
+    use crate::threads::condition::Condition;
     #[pymodule_export]
     use crate::threads::event::Event;
     #[pymodule_export]
     use crate::threads::lock::{Lock, allocate_lock};
+    #[pymodule_export]
+    use crate::threads::rlock::RLock;
+    #[pymodule_export]
+    use crate::threads::semaphore::Semaphore;
+    #[pymodule_export]
+    use crate::threads::thread_end::ThreadEnd;
 
     #[pymodule_init]
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -6,6 +6,7 @@ pub mod fork;
 pub mod spin;
 pub mod sync;
 pub mod thread_id;
+pub mod timer;
 pub mod waiter;
 pub mod waitlist;
 #[cfg(not(loom))]

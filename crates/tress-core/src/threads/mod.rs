@@ -1,5 +1,6 @@
 //! What threads share: locks, counters, signals, meeting points.
 
+pub mod barrier;
 pub mod condition;
 pub mod event;
 pub mod lock;

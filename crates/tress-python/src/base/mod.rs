@@ -2,4 +2,5 @@
 
 pub mod argument;
 pub mod deadlock;
+pub mod timer;
 pub mod waits;

@@ -1,9 +1,11 @@
 //! The registry of waits, as Python objects.
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyAny;
-use tress_core::base::deadline::now_ns;
-use tress_core::base::waits::{self as registry, What};
+use tress_core::base::deadline::{Deadline, now_ns};
+use tress_core::base::sync::Mutex;
+use tress_core::base::waits::{self as registry, Entry, What};
 
 /// One wait: thread, operation, object, seconds since, seconds left or None, owner's thread or None.
 type Wait = (u64, &'static str, Option<Py<PyAny>>, f64, Option<f64>, Option<u64>);
@@ -40,4 +42,38 @@ pub fn waits(py: Python<'_>) -> Vec<Wait> {
         all.push((waiting.thread, waiting.what.operation, object, since, left, owner));
     });
     all
+}
+
+/// A wait outside the engine, made visible between `enter` and `leave`, which the same thread calls.
+#[pyclass(module = "tress._native", frozen)]
+pub struct Waiting {
+    operation: &'static str,
+    object: Py<PyAny>,
+    entry: Mutex<Option<Entry<'static>>>,
+}
+
+/// The operations that are made visible so; the registry keeps names that live as long as the process.
+const OPERATIONS: [&str; 1] = ["Thread.join"];
+
+#[pymethods]
+impl Waiting {
+    #[new]
+    fn new(operation: &str, object: Py<PyAny>) -> PyResult<Self> {
+        let operation = OPERATIONS.into_iter().find(|known| *known == operation).ok_or_else(|| {
+            PyValueError::new_err(format!("operation must be one of {OPERATIONS:?}, not {operation:?}"))
+        })?;
+        Ok(Self { operation, object, entry: Mutex::new(None) })
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn enter(&self, timeout: Option<f64>) {
+        let deadline = timeout.map(|seconds| Deadline::after_ns((seconds.max(0.0) * 1e9) as u64));
+        let what = What { operation: self.operation, object: self.object.as_ptr() as usize };
+        *self.entry.lock() = Some(registry::enter(what, deadline));
+    }
+
+    fn leave(&self) {
+        let entry = self.entry.lock().take();
+        drop(entry);
+    }
 }

@@ -6,9 +6,13 @@ use tress_core::base::waiter::{Outcome, Signal};
 use tress_core::base::waitlist::Node;
 use tress_core::base::waits::{self, What};
 use tress_core::threads::lock::Lock;
+use tress_core::threads::semaphore::{Enrol, Semaphore, Take};
 
 use crate::attach;
 use crate::base::deadlock::{self, Mode};
+use crate::base::waits::what;
+
+use super::rlock::RLock;
 
 /// Waits for `lock`; false when the deadline passed first. The caller has tried before.
 ///
@@ -64,5 +68,71 @@ pub fn acquire_lock(
 fn release_lock(lock: &Lock) {
     if let Ok(wakes) = lock.release() {
         wakes.wake();
+    }
+}
+
+/// Takes `lock` again after a wait in which it was released, whatever happens: a signal handler's exception is kept until
+/// the lock is held, as the caller's `with` block is about to release it.
+pub fn reacquire_lock(py: Python<'_>, lock: &Lock, what: What) -> PyResult<()> {
+    if lock.try_acquire() {
+        return Ok(());
+    }
+    let mut raised: Option<PyErr> = None;
+    loop {
+        match acquire_lock(py, lock, None, what, false) {
+            Ok(_) => return raised.map_or(Ok(()), Err),
+            Err(error) => {
+                if let Some(earlier) = raised.take() {
+                    error.set_context(py, Some(earlier));
+                }
+                raised = Some(error);
+            }
+        }
+    }
+}
+
+/// Takes an RLock again, `count` times, as [`reacquire_lock`] does.
+pub fn restore_rlock(rlock: &Bound<'_, RLock>, count: usize) -> PyResult<()> {
+    let core = rlock.get().core();
+    let outcome = reacquire_lock(rlock.py(), core.lock(), what("RLock.acquire", rlock));
+    core.taken(count);
+    outcome
+}
+
+/// Waits for a permit of `semaphore`; what became of it is [`Take::Empty`] when the deadline passed.
+///
+/// # Errors
+/// What a signal handler raised. No permit is taken then.
+pub fn acquire_permit(
+    py: Python<'_>,
+    semaphore: &Semaphore,
+    deadline: Option<Deadline>,
+    what: What,
+) -> PyResult<Take> {
+    let since_ns = now_ns();
+    let mut again = false;
+    loop {
+        let node = match semaphore.enrol(since_ns, again) {
+            Enrol::Taken => return Ok(Take::Taken),
+            Enrol::Closed => return Ok(Take::Closed),
+            Enrol::Waiting(node) => node,
+        };
+        match attach::wait(py, node.waiter(), deadline, what) {
+            Ok(Outcome::Granted(Signal::Handed)) => return Ok(Take::Taken),
+            Ok(Outcome::Granted(_)) => match semaphore.try_acquire() {
+                Take::Empty => again = true,
+                settled => return Ok(settled),
+            },
+            Ok(_) => return Ok(if semaphore.cancel(&node) { Take::Taken } else { Take::Empty }),
+            Err(error) => {
+                if semaphore.cancel(&node) {
+                    // Without a bound a release cannot fail.
+                    if let Ok(wakes) = semaphore.release(1, None) {
+                        wakes.wake();
+                    }
+                }
+                return Err(error);
+            }
+        }
     }
 }

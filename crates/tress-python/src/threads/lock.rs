@@ -54,7 +54,7 @@ impl Lock {
     }
 
     /// Releases the lock, which any thread may do. RuntimeError when it is not locked.
-    fn release(&self) -> PyResult<()> {
+    pub fn release(&self) -> PyResult<()> {
         self.lock.release().map_err(Error::from)?.wake();
         Ok(())
     }
@@ -80,7 +80,7 @@ impl Lock {
         self.locked()
     }
 
-    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<bool> {
+    pub fn __enter__(slf: &Bound<'_, Self>) -> PyResult<bool> {
         Self::acquire_within(slf, Timeout::Never)
     }
 
@@ -100,7 +100,7 @@ impl Lock {
     }
 
     /// Numbers: `locked`, `owner` (the thread that took it, or None) and `waiters`.
-    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let numbers = PyDict::new(py);
         numbers.set_item("locked", self.lock.is_locked())?;
         numbers.set_item("owner", Some(self.lock.taker()).filter(|thread| *thread != 0))?;

@@ -1,5 +1,10 @@
 //! What threads share, as Python classes.
 
+pub mod barrier;
 pub mod blocking;
+pub mod condition;
 pub mod event;
 pub mod lock;
+pub mod rlock;
+pub mod semaphore;
+pub mod thread_end;

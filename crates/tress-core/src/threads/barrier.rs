@@ -1,0 +1,173 @@
+//! A meeting point for a fixed number of threads.
+//!
+//! | phase   | arriving                               | leaves the phase by                                      |
+//! |---------|----------------------------------------|----------------------------------------------------------|
+//! | Filling | is enrolled; the last one turns Acting | the last arrival; [`Barrier::abort`]; a timeout          |
+//! | Acting  | waits at the gate, then arrives anew   | [`Barrier::finish`], by the one that arrived last        |
+//! | Broken  | is refused                             | [`Barrier::reset`]                                       |
+//!
+//! Each wait is ended by a grant of its own, so nobody of the next generation can be mistaken for one of the last, and
+//! there is no draining: a thread may come round again before the others have left.
+
+use crate::base::sync::{Arc, Mutex};
+use crate::base::waiter::{Cancel, Signal, Waiter};
+use crate::base::waitlist::{WaitList, Wakes};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Filling,
+    Acting,
+    Broken,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    arrived: usize,
+    waiting: WaitList,
+    gate: WaitList,
+    abort_after_action: bool,
+}
+
+/// What became of an arrival.
+#[derive(Debug)]
+#[must_use]
+pub enum Arrival {
+    /// The barrier is broken.
+    Broken,
+    /// The last one: run the action, then call [`Barrier::finish`].
+    Last(usize),
+    /// Enrolled with this index: Handed means that all have met, Broken that they will not.
+    Waiting(usize, Arc<Waiter>),
+    /// The action of the generation before is running: wait, then arrive again.
+    Gate(Arc<Waiter>),
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Barrier {
+    parties: usize,
+    state: Mutex<State>,
+}
+
+impl Barrier {
+    /// A barrier for `parties` threads.
+    pub fn new(parties: usize) -> Self {
+        let state = State {
+            phase: Phase::Filling,
+            arrived: 0,
+            waiting: WaitList::new(),
+            gate: WaitList::new(),
+            abort_after_action: false,
+        };
+        Self { parties, state: Mutex::new(state) }
+    }
+
+    /// How many threads it takes.
+    pub fn parties(&self) -> usize {
+        self.parties
+    }
+
+    /// How many wait now.
+    pub fn waiting(&self) -> usize {
+        let state = self.state.lock();
+        if state.phase == Phase::Filling { state.arrived } else { 0 }
+    }
+
+    /// Whether it is broken.
+    pub fn is_broken(&self) -> bool {
+        self.state.lock().phase == Phase::Broken
+    }
+
+    /// Arrives.
+    pub fn arrive(&self) -> Arrival {
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::Broken => Arrival::Broken,
+            Phase::Acting => {
+                let node = Arc::new(Waiter::new());
+                state.gate.push(node.clone());
+                Arrival::Gate(node)
+            }
+            Phase::Filling => {
+                let index = state.arrived;
+                state.arrived += 1;
+                if state.arrived >= self.parties {
+                    state.phase = Phase::Acting;
+                    return Arrival::Last(index);
+                }
+                let node = Arc::new(Waiter::new());
+                state.waiting.push(node.clone());
+                Arrival::Waiting(index, node)
+            }
+        }
+    }
+
+    /// Ends the action: lets everybody go, or breaks the barrier if the action failed.
+    pub fn finish(&self, succeeded: bool) -> Wakes {
+        let mut wakes = Wakes::none();
+        let mut state = self.state.lock();
+        state.waiting.grant_all(if succeeded { Signal::Handed } else { Signal::Broken }, &mut wakes);
+        state.arrived = 0;
+        let aborted = std::mem::take(&mut state.abort_after_action);
+        state.phase = if succeeded && !aborted { Phase::Filling } else { Phase::Broken };
+        state.gate.grant_all(Signal::Retry, &mut wakes);
+        wakes
+    }
+
+    /// Ends a wait whose time is up: true when all had met meanwhile, else the barrier is broken (now, or was before).
+    pub fn time_out(&self, node: &Waiter) -> (bool, Wakes) {
+        match node.cancel() {
+            Cancel::Granted(Signal::Handed) => (true, Wakes::none()),
+            Cancel::Granted(_) => (false, Wakes::none()),
+            Cancel::Cancelled => (false, self.abort()),
+        }
+    }
+
+    /// Takes back an arrival whose thread was interrupted: the others go on waiting. True when all had met meanwhile.
+    pub fn leave(&self, node: &Waiter) -> bool {
+        match node.cancel() {
+            Cancel::Granted(signal) => signal == Signal::Handed,
+            Cancel::Cancelled => {
+                let mut state = self.state.lock();
+                state.arrived = state.arrived.saturating_sub(1);
+                state.waiting.note_cancelled();
+                false
+            }
+        }
+    }
+
+    /// Gives up a wait at the gate.
+    pub fn leave_gate(&self, node: &Waiter) {
+        if node.cancel() == Cancel::Cancelled {
+            self.state.lock().gate.note_cancelled();
+        }
+    }
+
+    /// Breaks the barrier: every wait ends Broken, and arrivals are refused.
+    pub fn abort(&self) -> Wakes {
+        let mut wakes = Wakes::none();
+        let mut state = self.state.lock();
+        if state.phase == Phase::Acting {
+            // All have met: they pass, and the next generation is the one that is broken.
+            state.abort_after_action = true;
+            return wakes;
+        }
+        state.phase = Phase::Broken;
+        state.arrived = 0;
+        state.waiting.grant_all(Signal::Broken, &mut wakes);
+        wakes
+    }
+
+    /// Empties and mends the barrier: every wait ends Broken.
+    pub fn reset(&self) -> Wakes {
+        let mut wakes = Wakes::none();
+        let mut state = self.state.lock();
+        if state.phase != Phase::Acting {
+            state.phase = Phase::Filling;
+            state.arrived = 0;
+            state.waiting.grant_all(Signal::Broken, &mut wakes);
+        }
+        wakes
+    }
+}

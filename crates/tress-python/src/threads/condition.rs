@@ -1,0 +1,300 @@
+//! `Condition`.
+
+use std::sync::OnceLock;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
+use tress_core::base::waiter::Outcome;
+use tress_core::threads::condition as core;
+
+use crate::attach;
+use crate::base::argument::Timeout;
+use crate::base::waits::what;
+
+use super::blocking;
+use super::lock::Lock;
+use super::rlock::RLock;
+
+/// The lock of a condition: ours, reached without Python, or anybody's.
+enum AnyLock {
+    Lock(Py<Lock>),
+    RLock(Py<RLock>),
+    Other(Py<PyAny>),
+}
+
+/// What a lock needs to be taken again after a wait.
+enum Saved {
+    Once,
+    Times(usize),
+    Other(Py<PyAny>),
+}
+
+/// A condition, as `threading.Condition`: threads wait until another one notifies them.
+#[pyclass(module = "tress._native", frozen, subclass, weakref)]
+pub struct Condition {
+    condition: core::Condition,
+    lock: OnceLock<AnyLock>,
+}
+
+impl Condition {
+    fn lock(&self) -> PyResult<&AnyLock> {
+        self.lock.get().ok_or_else(|| PyRuntimeError::new_err("Condition.__init__() not called"))
+    }
+
+    fn is_owned(&self, py: Python<'_>) -> PyResult<bool> {
+        match self.lock()? {
+            // A plain lock belongs to whoever says so: that it is held is all that can be asked.
+            AnyLock::Lock(lock) => Ok(lock.get().core().is_locked()),
+            AnyLock::RLock(lock) => Ok(lock.get().core().is_owned()),
+            AnyLock::Other(lock) => {
+                let lock = lock.bind(py);
+                if let Some(owned) = lock.getattr_opt(intern!(py, "_is_owned"))? {
+                    return owned.call0()?.is_truthy();
+                }
+                if lock.call_method1(intern!(py, "acquire"), (false,))?.is_truthy()? {
+                    lock.call_method0(intern!(py, "release"))?;
+                    return Ok(false);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    fn release_save(&self, py: Python<'_>) -> PyResult<Saved> {
+        match self.lock()? {
+            AnyLock::Lock(lock) => {
+                lock.get().release()?;
+                Ok(Saved::Once)
+            }
+            AnyLock::RLock(lock) => {
+                let (count, wakes) = lock.get().core().release_all().map_err(crate::error::Error::from)?;
+                wakes.wake();
+                Ok(Saved::Times(count))
+            }
+            AnyLock::Other(lock) => {
+                let lock = lock.bind(py);
+                if let Some(save) = lock.getattr_opt(intern!(py, "_release_save"))? {
+                    return Ok(Saved::Other(save.call0()?.unbind()));
+                }
+                lock.call_method0(intern!(py, "release"))?;
+                Ok(Saved::Once)
+            }
+        }
+    }
+
+    fn acquire_restore(&self, py: Python<'_>, saved: Saved) -> PyResult<()> {
+        match (self.lock()?, saved) {
+            (AnyLock::Lock(lock), _) => {
+                blocking::reacquire_lock(py, lock.get().core(), what("Lock.acquire", lock.bind(py)))
+            }
+            (AnyLock::RLock(lock), Saved::Times(count)) => blocking::restore_rlock(lock.bind(py), count),
+            (AnyLock::Other(lock), Saved::Other(state)) => {
+                lock.call_method1(py, intern!(py, "_acquire_restore"), (state,)).map(drop)
+            }
+            (AnyLock::Other(lock), _) => lock.call_method0(py, intern!(py, "acquire")).map(drop),
+            (AnyLock::RLock(lock), _) => blocking::restore_rlock(lock.bind(py), 1),
+        }
+    }
+
+    fn lock_method<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, pyo3::types::PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match self.lock()? {
+            AnyLock::Lock(lock) => lock.bind(py).getattr(name),
+            AnyLock::RLock(lock) => lock.bind(py).getattr(name),
+            AnyLock::Other(lock) => lock.bind(py).getattr(name),
+        }
+    }
+}
+
+#[pymethods]
+impl Condition {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(lock=None)")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { condition: core::Condition::new(), lock: OnceLock::new() }
+    }
+
+    #[pyo3(signature = (lock=None))]
+    fn __init__(slf: &Bound<'_, Self>, lock: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let lock = match lock.filter(|lock| !lock.is_none()) {
+            None => AnyLock::RLock(Py::new(py, RLock::free())?),
+            Some(lock) => match (lock.cast_exact::<Lock>(), lock.cast_exact::<RLock>()) {
+                (Ok(lock), _) => AnyLock::Lock(lock.clone().unbind()),
+                (_, Ok(lock)) => AnyLock::RLock(lock.clone().unbind()),
+                _ => AnyLock::Other(lock.clone().unbind()),
+            },
+        };
+        let _ = slf.get().lock.set(lock);
+        Ok(())
+    }
+
+    /// The lock.
+    #[getter(_lock)]
+    fn get_lock(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(match self.lock()? {
+            AnyLock::Lock(lock) => lock.clone_ref(py).into_any(),
+            AnyLock::RLock(lock) => lock.clone_ref(py).into_any(),
+            AnyLock::Other(lock) => lock.clone_ref(py),
+        })
+    }
+
+    /// The lock's own `acquire`.
+    #[getter]
+    fn acquire<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.lock_method(py, intern!(py, "acquire"))
+    }
+
+    /// The lock's own `release`.
+    #[getter]
+    fn release<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.lock_method(py, intern!(py, "release"))
+    }
+
+    /// The lock's own `locked`.
+    #[cfg(Py_3_14)]
+    #[getter]
+    fn locked<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.lock_method(py, intern!(py, "locked"))
+    }
+
+    fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.lock()? {
+            AnyLock::RLock(lock) => {
+                RLock::__enter__(lock.bind(py))?;
+            }
+            AnyLock::Lock(lock) => {
+                Lock::__enter__(lock.bind(py))?;
+            }
+            AnyLock::Other(lock) => return lock.bind(py).call_method0(intern!(py, "__enter__")),
+        }
+        Ok(pyo3::types::PyBool::new(py, true).to_owned().into_any())
+    }
+
+    #[pyo3(signature = (exc_type=None, exc_value=None, traceback=None))]
+    fn __exit__<'py>(
+        &self,
+        py: Python<'py>,
+        exc_type: Option<&Bound<'py, PyAny>>,
+        exc_value: Option<&Bound<'py, PyAny>>,
+        traceback: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.lock()? {
+            AnyLock::RLock(lock) => lock.get().release().map(|()| None),
+            AnyLock::Lock(lock) => lock.get().release().map(|()| None),
+            AnyLock::Other(lock) => lock
+                .bind(py)
+                .call_method1(intern!(py, "__exit__"), (exc_type, exc_value, traceback))
+                .map(Some),
+        }
+    }
+
+    /// Waits until notified.
+    ///
+    /// Releases the lock, waits, and acquires the lock again before it returns, whatever ends the wait. `timeout` is in
+    /// seconds, None waits for ever. Returns True, or False when the timeout passed first. RuntimeError when the calling
+    /// thread has not acquired the lock. A notification that arrives together with a signal handler's exception is passed on to
+    /// the next waiter.
+    #[pyo3(signature = (timeout=None))]
+    fn wait(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let py = slf.py();
+        let this = slf.get();
+        if !this.is_owned(py)? {
+            return Err(PyRuntimeError::new_err("cannot wait on un-acquired lock"));
+        }
+        let timeout = Timeout::optional(timeout)?;
+        let condition = &this.condition;
+        let node = condition.enrol();
+        let saved = match this.release_save(py) {
+            Ok(saved) => saved,
+            Err(error) => {
+                let _ = condition.cancel(&node);
+                return Err(error);
+            }
+        };
+        let outcome = if timeout == Timeout::Now {
+            Ok(Outcome::TimedOut)
+        } else {
+            attach::wait(py, &node, timeout.deadline(), what("Condition.wait", slf))
+        };
+        let notified = matches!(outcome, Ok(Outcome::Granted(_))) || condition.cancel(&node);
+        let restored = this.acquire_restore(py, saved);
+        match (outcome, restored) {
+            (Ok(_), Ok(())) => Ok(notified),
+            (Err(error), _) | (Ok(_), Err(error)) => {
+                if notified {
+                    let (_, wakes) = condition.notify(1);
+                    wakes.wake();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the wait of the `n` threads that have waited longest, or of all when there are fewer.
+    ///
+    /// They go on once they can acquire the lock. RuntimeError when the calling thread has not acquired the lock.
+    #[pyo3(signature = (n=1))]
+    fn notify(&self, py: Python<'_>, n: isize) -> PyResult<()> {
+        if !self.is_owned(py)? {
+            return Err(PyRuntimeError::new_err("cannot notify on un-acquired lock"));
+        }
+        let (_, wakes) = self.condition.notify(n.max(0) as usize);
+        wakes.wake();
+        Ok(())
+    }
+
+    /// Ends the wait of every thread that waits. RuntimeError when the calling thread has not acquired the lock.
+    fn notify_all(&self, py: Python<'_>) -> PyResult<()> {
+        self.notify(py, isize::MAX)
+    }
+
+    /// Whether the calling thread has acquired the lock, as far as the lock can tell.
+    fn _is_owned(&self, py: Python<'_>) -> PyResult<bool> {
+        self.is_owned(py)
+    }
+
+    /// Frees the lock and forgets the waiters in the child of a fork.
+    fn _at_fork_reinit(&self, py: Python<'_>) -> PyResult<()> {
+        self.condition.reset_after_fork();
+        match self.lock()? {
+            AnyLock::Lock(lock) => lock.get().core().reset_after_fork(),
+            AnyLock::RLock(lock) => lock.get().core().reset_after_fork(),
+            AnyLock::Other(lock) => {
+                lock.call_method0(py, intern!(py, "_at_fork_reinit"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers: `waiters`, and `lock`, the lock's own where it has some.
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let numbers = PyDict::new(py);
+        numbers.set_item("waiters", self.condition.waiting())?;
+        match self.lock()? {
+            AnyLock::Lock(lock) => numbers.set_item("lock", lock.get().statistics(py)?)?,
+            AnyLock::RLock(lock) => numbers.set_item("lock", lock.get().statistics(py)?)?,
+            AnyLock::Other(_) => {}
+        }
+        Ok(numbers)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let lock = self.get_lock(py)?;
+        Ok(format!("<Condition({}, {})>", lock.bind(py).repr()?, self.condition.waiting()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.lock.get() {
+            Some(AnyLock::Other(lock)) => visit.call(lock),
+            Some(AnyLock::Lock(lock)) => visit.call(lock),
+            Some(AnyLock::RLock(lock)) => visit.call(lock),
+            None => Ok(()),
+        }
+    }
+}

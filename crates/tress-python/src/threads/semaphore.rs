@@ -1,0 +1,168 @@
+//! `Semaphore` and `BoundedSemaphore`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use tress_core::threads::semaphore::{self as core, Take};
+
+use crate::base::argument::{Timeout, Truth};
+use crate::base::waits::what;
+use crate::error::Error;
+
+use super::blocking;
+
+/// No bound.
+const UNBOUNDED: u64 = u64::MAX;
+/// The largest number of permits: two bits of the word are flags.
+const MOST: u64 = u64::MAX >> 3;
+
+/// A counter of permits, as `threading.Semaphore`: `acquire` takes one and waits while there is none, `release` gives.
+#[pyclass(module = "tress._native", frozen, subclass, weakref)]
+pub struct Semaphore {
+    semaphore: core::Semaphore,
+    bound: AtomicU64,
+}
+
+impl Semaphore {
+    fn bound(&self) -> Option<u64> {
+        let bound = self.bound.load(Ordering::Relaxed);
+        (bound != UNBOUNDED).then_some(bound)
+    }
+
+    fn acquire_within(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<bool> {
+        let semaphore = &slf.get().semaphore;
+        if semaphore.try_acquire() == Take::Taken {
+            return Ok(true);
+        }
+        if timeout == Timeout::Now {
+            return Ok(false);
+        }
+        let what = what("Semaphore.acquire", slf);
+        let taken = blocking::acquire_permit(slf.py(), semaphore, timeout.deadline(), what)?;
+        Ok(taken == Take::Taken)
+    }
+
+    fn permits(value: &Bound<'_, PyAny>, name: &str) -> PyResult<i64> {
+        value.extract::<i64>().map_err(|error| {
+            let kind = value.get_type().name().map_or_else(|_| "?".into(), |kind| kind.to_string());
+            if error.is_instance_of::<PyTypeError>(value.py()) {
+                PyTypeError::new_err(format!("semaphore {name} must be an int, not {kind}"))
+            } else {
+                PyValueError::new_err(format!("semaphore {name} must fit in 61 bits"))
+            }
+        })
+    }
+}
+
+#[pymethods]
+impl Semaphore {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(value=1)")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { semaphore: core::Semaphore::new(1), bound: AtomicU64::new(UNBOUNDED) }
+    }
+
+    #[pyo3(signature = (value=None))]
+    fn __init__(&self, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let Some(value) = value else { return Ok(()) };
+        let value = Self::permits(value, "initial value")?;
+        if value < 0 {
+            return Err(PyValueError::new_err("semaphore initial value must be >= 0"));
+        }
+        if value as u64 > MOST {
+            return Err(PyValueError::new_err("semaphore initial value must fit in 61 bits"));
+        }
+        self.semaphore.set_value(value as u64);
+        Ok(())
+    }
+
+    /// Takes a permit, waiting while there is none.
+    ///
+    /// `timeout` is in seconds, None waits for ever. Returns True, or False when `blocking` is false and there is none, or
+    /// the timeout passed. A timeout or a signal takes nothing. ValueError for a timeout of a call that does not block.
+    #[pyo3(signature = (blocking=Truth(true), timeout=None), text_signature = "($self, blocking=True, timeout=None)")]
+    fn acquire(slf: &Bound<'_, Self>, blocking: Truth, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        if !blocking.0 {
+            if timeout.is_some_and(|timeout| !timeout.is_none()) {
+                return Err(PyValueError::new_err("can't specify timeout for non-blocking acquire"));
+            }
+            return Self::acquire_within(slf, Timeout::Now);
+        }
+        Self::acquire_within(slf, Timeout::optional(timeout)?)
+    }
+
+    /// Gives `n` permits; wakes as many waiters.
+    ///
+    /// ValueError when `n` is less than one, and, of a BoundedSemaphore, when the value would pass its initial value.
+    #[pyo3(signature = (n=None), text_signature = "($self, n=1)")]
+    fn release(&self, n: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let n = n.map_or(Ok(1), |n| Self::permits(n, "release count"))?;
+        if n < 1 {
+            return Err(PyValueError::new_err("n must be one or more"));
+        }
+        self.semaphore.release(n as u64, self.bound()).map_err(Error::from)?.wake();
+        Ok(())
+    }
+
+    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Self::acquire_within(slf, Timeout::Never)
+    }
+
+    #[pyo3(signature = (_type=None, _value=None, _traceback=None))]
+    fn __exit__(
+        &self,
+        _type: Option<&Bound<'_, PyAny>>,
+        _value: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        self.semaphore.release(1, self.bound()).map_err(Error::from)?.wake();
+        Ok(())
+    }
+
+    /// Permits to be had now.
+    #[getter(_value)]
+    fn value(&self) -> u64 {
+        self.semaphore.value()
+    }
+
+    #[setter(_value)]
+    fn set_value(&self, value: u64) {
+        self.semaphore.set_value(value.min(MOST));
+    }
+
+    /// The most permits that there may be, or None.
+    #[getter(_initial_value)]
+    fn initial_value(&self) -> Option<u64> {
+        self.bound()
+    }
+
+    /// Makes the present value the bound.
+    fn _set_bound(&self) {
+        self.bound.store(self.semaphore.value(), Ordering::Relaxed);
+    }
+
+    /// Numbers: `value`, `bound` (None without one) and `waiters`.
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let numbers = PyDict::new(py);
+        numbers.set_item("value", self.semaphore.value())?;
+        numbers.set_item("bound", self.bound())?;
+        numbers.set_item("waiters", self.semaphore.waiting())?;
+        Ok(numbers)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let this = slf.get();
+        let class = slf.get_type();
+        let bound = this.bound().map_or(String::new(), |bound| format!("/{bound}"));
+        Ok(format!(
+            "<{}.{} at {:p}: value={}{}>",
+            class.module()?,
+            class.qualname()?,
+            slf.as_ptr(),
+            this.semaphore.value(),
+            bound
+        ))
+    }
+}

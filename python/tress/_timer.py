@@ -1,0 +1,214 @@
+"""Timer: a thread that exists only once it has something to do.
+
+Timers that wait are entries in one heap, for which one thread sleeps. A waiting timer is a thread to its user all the same:
+it is alive, enumerated, joined, and holds up the exit of the interpreter unless it is a daemon. It becomes a real thread
+when it fires, and earlier where somebody asks for what only a real thread has (its identifier), or overrides `run`.
+"""
+
+from __future__ import annotations
+
+import _thread
+import enum
+import os
+import threading as _std
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tress import _native
+from tress._thread import Thread
+
+
+class _Finished(_native.Event, _std.Event):
+    """The event that ends a timer; setting it by hand is as good as `cancel`."""
+
+    def __init__(self, timer: Timer) -> None:
+        super().__init__()
+        self._timer = weakref.ref(timer)
+
+    def set(self) -> None:
+        super().set()
+        timer = self._timer()
+        if timer is not None:
+            timer._withdraw()
+
+
+class _Phase(enum.Enum):
+    NEW = enum.auto()
+    PENDING = enum.auto()
+    LAUNCHED = enum.auto()
+    CANCELLED = enum.auto()
+
+
+class Timer(Thread, _std.Timer):
+    """Calls a function after `interval` seconds, unless `cancel` is called before."""
+
+    def __init__(
+        self,
+        interval: float,
+        function: Callable[..., object],
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        Thread.__init__(self)
+        self.interval = interval
+        self.function = function
+        self.args = args if args is not None else []
+        self.kwargs = kwargs if kwargs is not None else {}
+        self.finished: Any = _Finished(self)
+        self._phase = _Phase.NEW
+        self._settled: Any = _native.Event()
+        self._number = 0
+        self._due = 0.0
+
+    def cancel(self) -> None:
+        """Stops the timer, if its function has not been called yet."""
+        self.finished.set()
+
+    def run(self) -> Any:
+        """Waits for the rest of the interval, then calls the function unless the timer was cancelled."""
+        rest = self._due - time.monotonic() if self._due else self.interval
+        self.finished.wait(rest)
+        if not self.finished.is_set():
+            self.function(*self.args, **self.kwargs)
+        self.finished.set()
+
+    def start(self) -> None:
+        """Starts the interval. RuntimeError when the timer was started before."""
+        if type(self).run is not Timer.run or not self._initialized or _shared.is_over:  # type: ignore[attr-defined]
+            self._phase = _Phase.LAUNCHED
+            super().start()
+            return
+        if self._started.is_set():
+            raise RuntimeError("threads can only be started once")
+        # A bad interval is found here, in the caller's face, and not in the shared thread.
+        self._due = time.monotonic() + self.interval
+        self._prepare_context()
+        with _std._active_limbo_lock:  # type: ignore[attr-defined]
+            _std._limbo[self] = self  # type: ignore[attr-defined]
+        self._phase = _Phase.PENDING
+        self._started.set()
+        if self.finished.is_set():
+            self._withdraw()
+            return
+        try:
+            self._number = _shared.add(self)
+        except BaseException:
+            self._withdraw()
+            raise
+
+    def _withdraw(self) -> None:
+        """Takes a pending timer out of the heap, once and for all: it has ended."""
+        if self._phase is _Phase.PENDING:
+            self._phase = _Phase.CANCELLED
+            _shared.timers.cancel(self._number)
+            self._leave_limbo()
+
+    def _leave_limbo(self) -> None:
+        with _std._active_limbo_lock:  # type: ignore[attr-defined]
+            _std._limbo.pop(self, None)  # type: ignore[attr-defined]
+        self._settled.set()
+
+    def _become_thread(self) -> None:
+        """Turns a pending timer into the real thread that runs it; it waits out what is left of the interval."""
+        if self._phase is not _Phase.PENDING:
+            return
+        self._phase = _Phase.LAUNCHED
+        _shared.timers.cancel(self._number)
+        try:
+            self._launch()
+        except BaseException:
+            self._phase = _Phase.CANCELLED
+            self._leave_limbo()
+            raise
+        self._settled.set()
+
+    def _is_done(self) -> bool:
+        if self._phase is _Phase.PENDING:
+            return False
+        return self._phase is _Phase.CANCELLED or super()._is_done()
+
+    def is_alive(self) -> bool:
+        """Whether the timer was started and neither has its function returned nor has it been cancelled."""
+        if self._phase is _Phase.LAUNCHED:
+            return super().is_alive()
+        return self._phase is _Phase.PENDING
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits until the timer has fired and its function has returned, or it was cancelled, or `timeout` seconds."""
+        if self._phase is _Phase.CANCELLED:
+            return
+        if self._phase is _Phase.PENDING:
+            end = None if timeout is None else time.monotonic() + timeout
+            if not self._settled.wait(timeout) or self._phase is _Phase.CANCELLED:
+                return
+            if end is not None:
+                timeout = max(0.0, end - time.monotonic())
+        super().join(timeout)
+
+    @property
+    def ident(self) -> int | None:
+        """The identifier of the thread; a timer that still waits becomes a thread of its own by this."""
+        self._become_thread()
+        return super().ident
+
+    @property
+    def native_id(self) -> int | None:
+        """The system's number of the thread; a timer that still waits becomes a thread of its own by this."""
+        self._become_thread()
+        return super().native_id
+
+    def __repr__(self) -> str:
+        if self._phase is _Phase.PENDING:
+            rest = max(0.0, self._due - time.monotonic())
+            return f"<{type(self).__name__}({self._name}, waiting, fires in {rest:.3f} s)>"  # type: ignore[attr-defined]
+        if self._phase is _Phase.CANCELLED:
+            return f"<{type(self).__name__}({self._name}, stopped)>"  # type: ignore[attr-defined]
+        return super().__repr__()
+
+
+class _SharedTimers:
+    """The heap, and the one thread that sleeps for it; it starts with the first timer."""
+
+    def __init__(self) -> None:
+        self.timers = _native.Timers()
+        self.is_running = False
+        self.is_over = False
+
+    def add(self, timer: Timer) -> int:
+        number = self.timers.add(timer.interval, timer)
+        if not self.is_running:
+            self.is_running = True
+            try:
+                _thread.start_new_thread(self._run, ())
+            except BaseException:
+                self.is_running = False
+                raise
+        return number
+
+    def _run(self) -> None:
+        while True:
+            timer = self.timers.next()
+            try:
+                timer._become_thread()
+            except BaseException:
+                # No thread could be started: reported as what it is, a thread that failed.
+                timer._invoke_excepthook(timer)
+            del timer
+
+    def await_all(self) -> None:
+        """At exit, before threads are joined: a pending timer that is no daemon is waited for, as any thread is."""
+        self.is_over = True
+        for thread in list(_std._limbo):  # type: ignore[attr-defined]
+            if isinstance(thread, Timer) and not thread.daemon:
+                thread._become_thread()
+
+    def after_fork_in_child(self) -> None:
+        self.timers.clear()
+        self.is_running = False
+
+
+_shared = _SharedTimers()
+_std._register_atexit(_shared.await_all)  # type: ignore[attr-defined]
+os.register_at_fork(after_in_child=_shared.after_fork_in_child)

@@ -1,0 +1,90 @@
+"""Threads and what they share: the names of the standard `threading`, on tress's engine.
+
+What is not defined here is the standard library's own object: see docs/coverage.md for each name and the reason.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading as _std
+from threading import (
+    TIMEOUT_MAX,
+    BrokenBarrierError,
+    ExceptHookArgs,
+    ThreadError,
+    active_count,
+    current_thread,
+    enumerate,  # noqa: A004 - the standard module's name
+    excepthook,
+    get_ident,
+    get_native_id,
+    getprofile,
+    gettrace,
+    local,
+    main_thread,
+    setprofile,
+    settrace,
+    stack_size,
+)
+
+from tress import _native
+from tress._native import RLock
+from tress._thread import Thread
+from tress._timer import Timer
+
+if sys.version_info >= (3, 13):
+    from tress._native import Lock
+else:
+    from tress._native import allocate_lock as Lock
+
+if sys.version_info >= (3, 12):
+    from threading import setprofile_all_threads, settrace_all_threads
+
+if sys.version_info >= (3, 15):
+    from threading import concurrent_tee, serialize_iterator, synchronized_iterator
+
+__all__ = [name for name in _std.__all__]
+
+
+class Event(_native.Event, _std.Event):
+    """A flag that threads wait for, as `threading.Event`."""
+
+    __slots__ = ()
+
+
+class Condition(_native.Condition, _std.Condition):
+    """A condition that threads wait for, around a lock, as `threading.Condition`."""
+
+    __slots__ = ()
+
+
+class Semaphore(_native.Semaphore, _std.Semaphore):
+    """A counter of permits, as `threading.Semaphore`."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        # The native `with` goes straight to the counter; a class with a `release` of its own means that one.
+        if cls.release is not _native.Semaphore.release and cls.__exit__ is _native.Semaphore.__exit__:
+            cls.__exit__ = _release_at_exit  # type: ignore[method-assign]
+
+
+def _release_at_exit(self: Semaphore, *exc_info: object) -> None:
+    self.release()
+
+
+class BoundedSemaphore(Semaphore, _std.BoundedSemaphore):
+    """A semaphore whose value may not pass its initial one, as `threading.BoundedSemaphore`."""
+
+    __slots__ = ()
+
+    def __init__(self, value: int = 1) -> None:
+        super().__init__(value)
+        self._set_bound()
+
+
+class Barrier(_native.Barrier, _std.Barrier):
+    """A meeting point for a fixed number of threads, as `threading.Barrier`."""
+
+    __slots__ = ()
