@@ -1,0 +1,177 @@
+"""Deadlocks: what a cycle of locks is turned into, for people."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sys
+import threading
+import traceback
+import types
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tress import _native
+from tress._stacks import outside, stack_of
+
+Mode = Literal["raise", "warn", "off"]
+
+
+@dataclass(frozen=True)
+class Link:
+    """One thread of a deadlock: it holds a lock that the thread before it wants, and wants the next one."""
+
+    thread_name: str
+    """The thread's name."""
+    thread_ident: int
+    """Its identifier."""
+    holds: object
+    """The lock that it holds and another thread of the chain wants."""
+    held_since: str | None
+    """Where it took that lock, as `file:line in function: source`; None where the source does not tell."""
+    wants: object
+    """The lock that it waits for."""
+    stack: traceback.StackSummary
+    """Where it waits for it."""
+
+
+class DeadlockError(RuntimeError):
+    """Threads wait for one another's locks in a circle, and none of them could ever go on.
+
+    Raised in the thread whose wait closed the circle, instead of that wait: it does not hold the lock that it asked for,
+    and the others go on waiting until it releases what they want, usually by leaving its `with` blocks.
+    """
+
+    __module__ = "tress"
+
+    chain: tuple[Link, ...]
+    """The threads, beginning with the one that this was raised in."""
+
+    def __init__(self, message: str, chain: tuple[Link, ...] = ()) -> None:
+        super().__init__(message)
+        self.chain = chain
+
+
+class DeadlockWarning(RuntimeWarning):
+    """What DeadlockError says, where it is not raised; and a thread that waits for a plain lock of its own."""
+
+    __module__ = "tress"
+
+
+def deadlock(mode: Mode) -> None:
+    """Sets what becomes of a deadlock of Lock and RLock: "raise" a DeadlockError (the default), "warn", or "off".
+
+    "warn" emits a DeadlockWarning and goes on waiting, "off" does not look. ValueError for another mode.
+    """
+    _native.set_deadlock_mode(mode)
+
+
+def report(links: list[tuple[int, Any]], may_raise: bool) -> None:
+    """Called by the engine with the threads of a cycle and what each wants; raises, warns or keeps silent."""
+    if len(links) == 1:
+        _report_own_lock(links[0][1])
+        return
+    chain = tuple(_describe(links))
+    text = _compose(chain)
+    if may_raise:
+        raise DeadlockError(text, chain)
+    warnings.warn(text, DeadlockWarning, stacklevel=3)
+
+
+def _report_own_lock(lock: object) -> None:
+    """A thread waits for a plain lock that it took itself.
+
+    Another thread may release it, so this is an error only if there is none.
+    """
+    if threading.active_count() == 1:
+        warnings.warn(
+            f"the only thread waits for a lock that it took itself: {lock!r}. Nobody is left to release it.",
+            DeadlockWarning,
+            stacklevel=3,
+        )
+
+
+def _describe(links: list[tuple[int, Any]]) -> Iterator[Link]:
+    frames = sys._current_frames()
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for position, (ident, wants) in enumerate(links):
+        holds = links[position - 1][1]
+        frame = frames.get(ident)
+        yield Link(
+            thread_name=names.get(ident, f"Thread {ident}"),
+            thread_ident=ident,
+            holds=holds,
+            held_since=_where_taken(frame, holds),
+            wants=wants,
+            stack=stack_of(frame),
+        )
+
+
+def _compose(chain: tuple[Link, ...]) -> str:
+    lines = [f"deadlock: {len(chain)} threads wait for one another's locks"]
+    for link in chain:
+        lines.append(f"{link.thread_name} ({link.thread_ident})")
+        lines.append(f"  holds {link.holds!r}")
+        if link.held_since:
+            lines.append(f"    taken at {link.held_since}")
+        lines.append(f"  wants {link.wants!r}")
+        lines += [f"  {line}" for entry in link.stack.format() for line in entry.rstrip().splitlines()]
+    return "\n".join(lines)
+
+
+def _where_taken(frame: types.FrameType | None, lock: object) -> str | None:
+    """The line of a thread's stack that took `lock`, found in the source: taking a lock records nothing.
+
+    A candidate is a `with` statement around the line that is running, or an `acquire` call before it, whose expression
+    (a name or attributes of one) is this very lock.
+    """
+    frame = outside(frame)
+    while frame is not None:
+        line = _line_that_takes(frame, lock)
+        if line is not None:
+            code = frame.f_code
+            source = linecache.getline(code.co_filename, line, frame.f_globals).strip()
+            return f"{code.co_filename}:{line} in {code.co_name}: {source}"
+        frame = frame.f_back
+    return None
+
+
+def _line_that_takes(frame: types.FrameType, lock: object) -> int | None:
+    lines = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
+    try:
+        tree = ast.parse("".join(lines))
+    except (SyntaxError, ValueError):
+        return None
+    first, running = frame.f_code.co_firstlineno, frame.f_lineno
+    found: int | None = None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.With | ast.AsyncWith):
+            if first <= node.lineno <= running <= (node.end_lineno or node.lineno):
+                for item in node.items:
+                    expression = item.context_expr
+                    if expression.lineno <= running and _value(expression, frame) is lock:
+                        found = max(found or 0, expression.lineno)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in ("acquire", "__enter__") and first <= node.lineno <= running:
+                if _value(node.func.value, frame) is lock:
+                    found = max(found or 0, node.lineno)
+    return found
+
+
+def _value(expression: ast.expr, frame: types.FrameType) -> object:
+    """What an expression of names and attributes stands for in a frame, looked up without running anybody's code."""
+    if isinstance(expression, ast.Name):
+        for scope in (frame.f_locals, frame.f_globals, frame.f_builtins):
+            if expression.id in scope:
+                found: object = scope[expression.id]
+                return found
+    elif isinstance(expression, ast.Attribute):
+        owner = _value(expression.value, frame)
+        for holder in (owner, *type(owner).__mro__):
+            namespace = getattr(holder, "__dict__", None)
+            if namespace is not None and expression.attr in namespace:
+                attribute: object = namespace[expression.attr]
+                return attribute
+    return None

@@ -25,6 +25,9 @@ _HANDLE = "_os_thread_handle" if _CONTEXTS else "_handle"
 
 _UNSET: Any = object()
 
+# After install() the module's name means the class below.
+_StandardThread = _std.Thread
+
 
 class Started(_native.Event, _std.Event):
     """The event that a thread sets when it runs."""
@@ -32,7 +35,7 @@ class Started(_native.Event, _std.Event):
     __slots__ = ()
 
 
-class Thread(_std.Thread):
+class Thread(_StandardThread):
     """A thread of control, as `threading.Thread`, whose outcome `result` returns.
 
     `start` does not wait for the new thread to run (from Python 3.13 on): `ident` and `is_alive` are right as soon as it
@@ -53,10 +56,18 @@ class Thread(_std.Thread):
         daemon: bool | None = None,
         **options: Context | None,
     ) -> None:
-        _std.Thread.__init__(self, group, target, name, args, kwargs, daemon=daemon, **options)  # type: ignore[call-arg]
+        _StandardThread.__init__(self, group, target, name, args, kwargs, daemon=daemon, **options)  # type: ignore[call-arg]
         self._started: Any = Started()
         self._told: Any = Started()
         self._end = _native.ThreadEnd()
+
+    def _equip(self) -> None:
+        """Gives a thread that the standard class made what this class keeps its state in, for `install()`."""
+        if not hasattr(self, "_end"):
+            self._told = Started()
+            if self._started.is_set():
+                self._told.set()
+            self._end = _native.ThreadEnd()
 
     def start(self) -> None:
         """Starts the thread: `run` is called in it. RuntimeError when it was started before."""
@@ -89,7 +100,7 @@ class Thread(_std.Thread):
                 self._started.set()
             else:
                 _std._start_new_thread(self._bootstrap, ())  # type: ignore[attr-defined]
-                self._started.wait()
+                self._told.wait()
         except BaseException:
             with _std._active_limbo_lock:  # type: ignore[attr-defined]
                 _std._limbo.pop(self, None)  # type: ignore[attr-defined]
@@ -152,16 +163,16 @@ class Thread(_std.Thread):
             raise RuntimeError("Thread.__init__() not called")
         waits = timeout is None or timeout > 0
         if not waits or not self._started.is_set() or self._is_done() or self is _std.current_thread():
-            _std.Thread.join(self, timeout)
+            _StandardThread.join(self, timeout)
             return
         # A moment's look saves two sleeps: one until the thread has ended, one until the system has.
         if self._end.look():
-            _std.Thread.join(self, timeout)
+            _StandardThread.join(self, timeout)
             return
         waiting = _native.Waiting("Thread.join", self)
         waiting.enter(timeout)
         try:
-            _std.Thread.join(self, timeout)
+            _StandardThread.join(self, timeout)
         finally:
             waiting.leave()
 

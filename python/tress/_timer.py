@@ -37,11 +37,15 @@ class _Finished(_native.Event, _std.Event):
 class _Phase(enum.Enum):
     NEW = enum.auto()
     PENDING = enum.auto()
+    LAUNCHING = enum.auto()
     LAUNCHED = enum.auto()
     CANCELLED = enum.auto()
 
 
-class Timer(Thread, _std.Timer):
+_WAITING = (_Phase.PENDING, _Phase.LAUNCHING)
+
+
+class Timer(_std.Timer, Thread):
     """Calls a function after `interval` seconds, unless `cancel` is called before."""
 
     def __init__(
@@ -114,7 +118,7 @@ class Timer(Thread, _std.Timer):
         """Turns a pending timer into the real thread that runs it; it waits out what is left of the interval."""
         if self._phase is not _Phase.PENDING:
             return
-        self._phase = _Phase.LAUNCHED
+        self._phase = _Phase.LAUNCHING
         _shared.timers.cancel(self._number)
         try:
             self._launch()
@@ -122,10 +126,11 @@ class Timer(Thread, _std.Timer):
             self._phase = _Phase.CANCELLED
             self._leave_limbo()
             raise
+        self._phase = _Phase.LAUNCHED
         self._settled.set()
 
     def _is_done(self) -> bool:
-        if self._phase is _Phase.PENDING:
+        if self._phase in _WAITING:
             return False
         return self._phase is _Phase.CANCELLED or super()._is_done()
 
@@ -133,13 +138,13 @@ class Timer(Thread, _std.Timer):
         """Whether the timer was started and neither has its function returned nor has it been cancelled."""
         if self._phase is _Phase.LAUNCHED:
             return super().is_alive()
-        return self._phase is _Phase.PENDING
+        return self._phase in _WAITING
 
     def join(self, timeout: float | None = None) -> None:
         """Waits until the timer has fired and its function has returned, or it was cancelled, or `timeout` seconds."""
         if self._phase is _Phase.CANCELLED:
             return
-        if self._phase is _Phase.PENDING:
+        if self._phase in _WAITING:
             end = None if timeout is None else time.monotonic() + timeout
             if not self._settled.wait(timeout) or self._phase is _Phase.CANCELLED:
                 return

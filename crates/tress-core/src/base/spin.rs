@@ -38,15 +38,20 @@ pub fn cpus() -> u32 {
     counted
 }
 
+/// Whether another CPU can make progress while this one spins.
+pub fn pays() -> bool {
+    cpus() > 1
+}
+
 /// Spins until `done` says yes or the budget is used up; returns what `done` said last.
 pub fn until(done: impl Fn() -> bool) -> bool {
     if done() {
         return true;
     }
-    let cpus = cpus();
-    if cpus < 2 {
+    if !pays() {
         return false;
     }
+    let cpus = CPUS.load(Ordering::Relaxed);
     if SPINNERS.fetch_add(1, Ordering::Relaxed) >= cpus - 1 {
         SPINNERS.fetch_sub(1, Ordering::Relaxed);
         return done();

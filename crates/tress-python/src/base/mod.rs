@@ -2,5 +2,6 @@
 
 pub mod argument;
 pub mod deadlock;
+pub mod signals;
 pub mod timer;
 pub mod waits;

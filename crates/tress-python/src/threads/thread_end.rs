@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use pyo3::prelude::*;
 use tress_core::base::fork;
+use tress_core::base::spin;
 use tress_core::base::sync::Arc;
 use tress_core::threads::event::Event;
 
@@ -55,6 +56,9 @@ impl ThreadEnd {
             return true;
         }
         let Some(node) = self.ended.enrol() else { return true };
+        if !spin::pays() {
+            return self.ended.cancel(&node);
+        }
         attach::look(py, &node) || self.ended.cancel(&node)
     }
 }
