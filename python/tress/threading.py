@@ -27,6 +27,9 @@ from threading import (
     stack_size,
 )
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from tress import _native
 from tress._native import RLock
 from tress._thread import Thread
@@ -43,21 +46,36 @@ if sys.version_info >= (3, 12):
 if sys.version_info >= (3, 15):
     from threading import concurrent_tee, serialize_iterator, synchronized_iterator
 
+_C = TypeVar("_C")
+
 __all__ = [name for name in _std.__all__]
 
 
+def _owns_methods_of(native: type) -> Callable[[type[_C]], type[_C]]:
+    """Decorates a class on top of a native one: its methods become its own, which makes them faster to call."""
+
+    def own(cls: type[_C]) -> type[_C]:
+        _native.own_methods(cls, native)
+        return cls
+
+    return own
+
+
+@_owns_methods_of(_native.Event)
 class Event(_native.Event, _std.Event):
     """A flag that threads wait for, as `threading.Event`."""
 
     __slots__ = ()
 
 
+@_owns_methods_of(_native.Condition)
 class Condition(_native.Condition, _std.Condition):
     """A condition that threads wait for, around a lock, as `threading.Condition`."""
 
     __slots__ = ()
 
 
+@_owns_methods_of(_native.Semaphore)
 class Semaphore(_native.Semaphore, _std.Semaphore):
     """A counter of permits, as `threading.Semaphore`."""
 
@@ -66,7 +84,7 @@ class Semaphore(_native.Semaphore, _std.Semaphore):
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         # The native `with` goes straight to the counter; a class with a `release` of its own means that one.
-        if cls.release is not _native.Semaphore.release and cls.__exit__ is _native.Semaphore.__exit__:
+        if cls.release is not Semaphore.release and cls.__exit__ is Semaphore.__exit__:
             cls.__exit__ = _release_at_exit  # type: ignore[method-assign]
 
 
@@ -74,6 +92,7 @@ def _release_at_exit(self: Semaphore, *exc_info: object) -> None:
     self.release()
 
 
+@_owns_methods_of(_native.Semaphore)
 class BoundedSemaphore(Semaphore, _std.BoundedSemaphore):
     """A semaphore whose value may not pass its initial one, as `threading.BoundedSemaphore`."""
 
@@ -84,6 +103,7 @@ class BoundedSemaphore(Semaphore, _std.BoundedSemaphore):
         self._set_bound()
 
 
+@_owns_methods_of(_native.Barrier)
 class Barrier(_native.Barrier, _std.Barrier):
     """A meeting point for a fixed number of threads, as `threading.Barrier`."""
 

@@ -21,6 +21,8 @@ mod _native {
     #[pymodule_export]
     use crate::base::deadlock::{deadlock_mode, set_deadlock_mode};
     #[pymodule_export]
+    use crate::base::own::own_methods;
+    #[pymodule_export]
     use crate::base::signals::tell_eventfd;
     #[pymodule_export]
     use crate::base::timer::Timers;

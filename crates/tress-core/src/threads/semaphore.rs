@@ -70,7 +70,7 @@ impl Semaphore {
         let mut seen = self.state.load(Ordering::Relaxed);
         while let Err(now) = self.state.compare_exchange_weak(
             seen,
-            value * ONE | (seen & FLAGS),
+            (value * ONE) | (seen & FLAGS),
             Ordering::Relaxed,
             Ordering::Relaxed,
         ) {
