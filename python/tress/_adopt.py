@@ -6,10 +6,11 @@ was made of the standard class must still count as a Thread, and code such as
 
 * a class that derives directly from the standard Thread (`_MainThread`, `_DummyThread`, a user's) is
   given tress's Thread as its base instead;
-* a thread of exactly the standard class becomes one of tress's class.
+* a thread of exactly the standard class becomes one of tress's class, and every thread gets the
+  attributes that tress's Thread keeps its state in.
 
-Both are possible because tress's Thread adds no storage of its own to a thread. What refuses the change
-(another layout, an inconsistent order of bases) is left as it is.
+Both are possible because tress's Thread has the layout of the standard one. What refuses the change all
+the same (another layout, an inconsistent order of bases) is left as it is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tress._thread import Thread
 
 _Bases = tuple[type, ...]
 
@@ -24,7 +29,7 @@ _Bases = tuple[type, ...]
 class ThreadAdoption:
     """What one `install()` changes about threads and their classes, and how that is undone."""
 
-    def __init__(self, standard: type[threading.Thread], ours: type[threading.Thread]) -> None:
+    def __init__(self, standard: type[threading.Thread], ours: type[Thread]) -> None:
         self._standard = standard
         self._ours = ours
         self._classes: list[tuple[weakref.ref[type], _Bases, _Bases]] = []
@@ -36,15 +41,14 @@ class ThreadAdoption:
             if cls.__module__.partition(".")[0] != "tress":
                 self._adopt_class(cls)
         for thread in list(threading._dangling):  # type: ignore[attr-defined]
-            if type(thread) is self._standard:
-                self._adopt_thread(thread)
+            self._adopt_thread(thread)
 
     def end(self) -> None:
         """Give back what `begin()` adopted, unless somebody has changed it since."""
         while self._threads:
             thread = self._threads.pop()()
             if thread is not None and type(thread) is self._ours:
-                thread.__class__ = self._standard
+                thread.__class__ = self._standard  # type: ignore[assignment]
         while self._classes:
             reference, before, now = self._classes.pop()
             cls = reference()
@@ -59,6 +63,9 @@ class ThreadAdoption:
             self._classes.append((weakref.ref(cls), before, now))
 
     def _adopt_thread(self, thread: threading.Thread) -> None:
-        with suppress(TypeError):
-            thread.__class__ = self._ours
-            self._threads.append(weakref.ref(thread))
+        if type(thread) is self._standard:
+            with suppress(TypeError):
+                thread.__class__ = self._ours
+                self._threads.append(weakref.ref(thread))
+        if isinstance(thread, self._ours):
+            thread._equip()

@@ -50,6 +50,7 @@ python -X dev -m tress program.py
 """
 
 _USAGE_ERROR = 2
+_MISSING = object()
 _HINT = "Try 'python -m tress --help'."
 
 
@@ -327,7 +328,7 @@ class _Farewell:
         afterwards: Callable[[], None],
     ) -> None:
         self.traceback = traceback
-        self.hook: Any = getattr(sys, "excepthook", None)
+        self.hook: Any = getattr(sys, "excepthook", _MISSING)
         self.afterwards = afterwards
         if sys.version_info >= (
             3,
@@ -347,16 +348,14 @@ class _Farewell:
     ) -> None:
         error.__traceback__ = self.traceback
         sys.last_traceback = self.traceback
-        try:
-            if self.hook is None:
-                del sys.excepthook
-                sys.stderr.write("sys.excepthook is missing\n")
-                sys.__excepthook__(kind, error, self.traceback)
-            else:
-                sys.excepthook = self.hook
-                self._call_hook(kind, error)
-        finally:
-            self.afterwards()
+        if self.hook is _MISSING:
+            del sys.excepthook
+            sys.stderr.write("sys.excepthook is missing\n")
+            sys.__excepthook__(kind, error, self.traceback)
+        else:
+            sys.excepthook = self.hook
+            self._call_hook(kind, error)
+        self.afterwards()
 
     def _call_hook(self, kind: type[BaseException], error: BaseException) -> None:
         try:
