@@ -18,6 +18,9 @@ use tress_core::base::waits::{self, Entry, What};
 /// its waker to let go of the interpreter, as asking for the interpreter before that means a sleep in the kernel.
 static DEPARTURES: AtomicU32 = AtomicU32::new(0);
 
+/// Threads that are waking others after they have let go of the interpreter.
+static WAKING_DEPARTED: AtomicU32 = AtomicU32::new(0);
+
 /// How long a granted spinner looks for its waker's departure, in nanoseconds.
 const DEPARTURE_NS: u64 = 5_000;
 
@@ -26,33 +29,60 @@ const DEPARTURE_NS: u64 = 5_000;
 /// # Errors
 /// What a signal handler raised. The waiter is still enrolled, then and after a timeout.
 pub fn wait(py: Python<'_>, waiter: &Waiter, deadline: Option<Deadline>, what: What) -> PyResult<Outcome> {
-    wait_entered(py, waiter, deadline, || waits::enter(what, deadline))
+    wait_entered(py, || (), waiter, deadline, || waits::enter(what, deadline))
+}
+
+/// As [`wait`], for one that has something to do first, detached: waking whoever needs the interpreter to go on.
+pub fn wait_after(
+    py: Python<'_>,
+    first: impl FnOnce() + Send,
+    waiter: &Waiter,
+    deadline: Option<Deadline>,
+    what: What,
+) -> PyResult<Outcome> {
+    wait_entered(py, first, waiter, deadline, || waits::enter(what, deadline))
 }
 
 /// As [`wait`], for one that makes its own entry into the registry of waits.
 pub fn wait_entered<'a>(
     py: Python<'_>,
+    first: impl FnOnce() + Send,
     waiter: &Waiter,
     deadline: Option<Deadline>,
     enter: impl FnOnce() -> Entry<'a> + Send,
 ) -> PyResult<Outcome> {
-    let mut enter = Some(enter);
+    let mut enter = Some((first, enter));
     let mut entry = None;
     loop {
         let outcome = py.detach(|| {
             DEPARTURES.fetch_add(1, Ordering::Release);
-            if let Some(enter) = enter.take() {
+            if let Some((first, enter)) = enter.take() {
+                WAKING_DEPARTED.fetch_add(1, Ordering::Relaxed);
+                first();
+                WAKING_DEPARTED.fetch_sub(1, Ordering::Relaxed);
                 if let Some(outcome) = spin(waiter) {
                     return outcome;
                 }
                 entry = Some(enter());
             }
-            waiter.park(deadline)
+            let outcome = waiter.park(deadline);
+            if matches!(outcome, Outcome::Granted(_)) {
+                let_waker_depart();
+            }
+            outcome
         });
         match outcome {
             Outcome::Interrupted => py.check_signals()?,
             ended => return Ok(ended),
         }
+    }
+}
+
+/// On a single CPU a woken thread runs before its waker has let go of the interpreter: letting it go on for a moment costs
+/// less than asking for the interpreter, which is two more sleeps.
+fn let_waker_depart() {
+    if !tress_core::base::spin::pays() && WAKING_DEPARTED.load(Ordering::Relaxed) == 0 {
+        std::thread::yield_now();
     }
 }
 

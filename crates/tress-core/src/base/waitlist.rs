@@ -134,6 +134,16 @@ impl<N: Node> WaitList<N> {
         false
     }
 
+    /// The oldest that still waits, taken out. Those passed over are dropped.
+    pub fn pop_waiting(&mut self) -> Option<Arc<N>> {
+        while let Some(node) = self.pop() {
+            if node.waiter().is_waiting() {
+                return Some(node);
+            }
+        }
+        None
+    }
+
     /// Ends every wait in the list; how many there were.
     pub fn grant_all(&mut self, signal: Signal, wakes: &mut Wakes<N>) -> usize {
         let mut granted = 0;

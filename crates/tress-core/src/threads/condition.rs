@@ -1,14 +1,46 @@
-//! Waiting to be notified. The lock that belongs to a condition is the embedder's; here are its waiters.
+//! Waiting to be notified.
+//!
+//! A condition belongs to a lock, which is held by whoever notifies. Where that lock is a [`Lock`], a notified wait is not
+//! woken but moved to the lock's own list ([`Lock::adopt`]): its thread sleeps on until the lock is released, and wakes once
+//! instead of twice. For any other lock the embedder's thread is woken, and takes the lock as it can.
 
+use crate::base::deadline::now_ns;
+use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Arc, Mutex};
-use crate::base::waiter::{Cancel, Signal, Waiter};
-use crate::base::waitlist::{WaitList, Wakes};
+use crate::base::waiter::{Cancel, Grant, Signal, Waiter};
+use crate::base::waitlist::{Node, WaitList, Wakes};
 
-/// The waiters of a condition. All calls but [`Condition::waiting`] are made while the condition's lock is held, so a
-/// notification cannot fall between the release of that lock and the wait.
+use super::lock::{Lock, LockWait};
+
+/// One wait for a notification.
+#[derive(Debug)]
+pub struct ConditionWait {
+    wait: Arc<LockWait>,
+    // Set under the condition's mutex when the wait leaves its list.
+    notified: AtomicBool,
+}
+
+impl Node for ConditionWait {
+    fn waiter(&self) -> &Waiter {
+        self.wait.waiter()
+    }
+}
+
+/// How a wait ended that its thread gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct GaveUp {
+    /// It had been notified before. Whoever cannot act on that passes it on with [`Condition::notify`].
+    pub notified: bool,
+    /// The lock was handed to it: the caller owns it.
+    pub owns_lock: bool,
+}
+
+/// The waiters of a condition. All calls but [`Condition::waiting`] and [`Condition::give_up`] are made while the condition's
+/// lock is held, so a notification cannot fall between the release of that lock and the wait.
 #[derive(Debug, Default)]
 pub struct Condition {
-    waiters: Mutex<Option<Box<WaitList>>>,
+    waiters: Mutex<Option<Box<WaitList<ConditionWait>>>>,
 }
 
 impl Condition {
@@ -18,35 +50,49 @@ impl Condition {
     }
 
     /// Enrols a wait.
-    pub fn enrol(&self) -> Arc<Waiter> {
-        let node = Arc::new(Waiter::new());
+    pub fn enrol(&self) -> Arc<ConditionWait> {
+        let wait = Arc::new(LockWait::new(now_ns()));
+        let node = Arc::new(ConditionWait { wait, notified: AtomicBool::new(false) });
         self.waiters.lock().get_or_insert_default().push(node.clone());
         node
     }
 
-    /// Notifies the `count` that have waited longest; how many there were.
-    pub fn notify(&self, count: usize) -> (usize, Wakes) {
+    /// Notifies the `count` that have waited longest; how many there were. `lock` is the condition's own, where it has one
+    /// of ours: what it is handed on to then ends [`Signal::Handed`] or [`Signal::Retry`] as any wait for that lock.
+    pub fn notify(&self, count: usize, lock: Option<&Lock>) -> (usize, Wakes<LockWait>) {
         let mut wakes = Wakes::none();
         let mut notified = 0;
         if let Some(list) = self.waiters.lock().as_mut() {
-            while notified < count && list.grant_one(Signal::Handed, &mut wakes) {
+            while notified < count {
+                let Some(node) = list.pop_waiting() else { break };
+                node.notified.store(true, Ordering::Relaxed);
+                match lock {
+                    Some(lock) => lock.adopt(node.wait.clone(), &mut wakes),
+                    None => match node.waiter().grant(Signal::Handed) {
+                        Grant::Gone => continue,
+                        Grant::Asleep => wakes.push(node.wait.clone()),
+                        Grant::Awake => {}
+                    },
+                }
                 notified += 1;
             }
         }
         (notified, wakes)
     }
 
-    /// Ends a wait that timed out or was interrupted: true when it had been notified meanwhile. Whoever cannot act on that
-    /// notification passes it on with [`Condition::notify`].
-    #[must_use]
-    pub fn cancel(&self, node: &Waiter) -> bool {
-        if let Cancel::Granted(_) = node.cancel() {
-            return true;
+    /// Ends a wait that timed out or was interrupted; `lock` as in [`Condition::notify`].
+    pub fn give_up(&self, node: &ConditionWait, lock: Option<&Lock>) -> GaveUp {
+        let mut waiters = self.waiters.lock();
+        if !node.notified.load(Ordering::Relaxed) {
+            if node.waiter().cancel() == Cancel::Cancelled {
+                if let Some(list) = waiters.as_mut() {
+                    list.note_cancelled();
+                }
+            }
+            return GaveUp { notified: false, owns_lock: false };
         }
-        if let Some(list) = self.waiters.lock().as_mut() {
-            list.note_cancelled();
-        }
-        false
+        drop(waiters);
+        GaveUp { notified: true, owns_lock: lock.is_some_and(|lock| lock.cancel(&node.wait)) }
     }
 
     /// How many wait.

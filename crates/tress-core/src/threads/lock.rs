@@ -28,12 +28,13 @@ const FOREIGN: u32 = 4;
 /// How long a waiter is passed over at most, in nanoseconds.
 pub const FAIR_NS: u64 = 1_000_000;
 
-/// One wait for a lock or semaphore.
+/// One wait for a lock, a semaphore, or a condition that belongs to a lock.
 #[derive(Debug)]
 pub struct LockWait {
     waiter: Waiter,
     thread: ThreadId,
-    since_ns: u64,
+    // Written while the wait is in no list but its writer's, under that list's mutex.
+    since_ns: AtomicU64,
 }
 
 impl Node for LockWait {
@@ -45,17 +46,17 @@ impl Node for LockWait {
 impl LockWait {
     /// A wait of the calling thread that began at `since_ns`.
     pub fn new(since_ns: u64) -> Self {
-        Self { waiter: Waiter::new(), thread: thread_id::current(), since_ns }
+        Self { waiter: Waiter::new(), thread: thread_id::current(), since_ns: AtomicU64::new(since_ns) }
     }
 
     /// When the wait began, on the monotonic clock.
     pub fn since_ns(&self) -> u64 {
-        self.since_ns
+        self.since_ns.load(Ordering::Relaxed)
     }
 
     /// Whether it has been passed over long enough.
     pub(crate) fn is_overdue(&self) -> bool {
-        now_ns().saturating_sub(self.since_ns) >= FAIR_NS
+        now_ns().saturating_sub(self.since_ns()) >= FAIR_NS
     }
 }
 
@@ -127,6 +128,30 @@ impl Lock {
             list.push(node.clone());
         }
         Some(node)
+    }
+
+    /// Takes over a wait that was for something else, such as a notification, and is for this lock from now on.
+    ///
+    /// A woken thread would only find the lock held by the one that woke it; so it sleeps on until the lock is released. When
+    /// nobody holds the lock, the wait is told to retry at once.
+    pub fn adopt(&self, node: Arc<LockWait>, wakes: &mut Wakes<LockWait>) {
+        node.since_ns.store(now_ns(), Ordering::Relaxed);
+        let mut waiters = self.waiters.lock();
+        let mut seen = self.state.load(Ordering::Relaxed);
+        while seen & LOCKED != 0 {
+            match self.state.compare_exchange_weak(seen, seen | WAITERS, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => {
+                    waiters.get_or_insert_default().push(node);
+                    return;
+                }
+                Err(now) => seen = now,
+            }
+        }
+        drop(waiters);
+        if node.waiter.grant(Signal::Retry) == Grant::Asleep {
+            wakes.push(node);
+        }
     }
 
     /// Ends a wait that timed out or was interrupted.

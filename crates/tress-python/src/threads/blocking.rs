@@ -45,7 +45,7 @@ pub fn acquire_lock(
                 }
             }
         };
-        match attach::wait_entered(py, node.waiter(), deadline, move || entry) {
+        match attach::wait_entered(py, || (), node.waiter(), deadline, move || entry) {
             Ok(Outcome::Granted(Signal::Handed)) => return Ok(true),
             Ok(Outcome::Granted(_)) => {
                 if lock.try_acquire() {

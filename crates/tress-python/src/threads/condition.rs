@@ -6,12 +6,15 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
-use tress_core::base::waiter::Outcome;
-use tress_core::threads::condition as core;
+use tress_core::base::waiter::{Outcome, Signal};
+use tress_core::base::waitlist::{Node, Wakes};
+use tress_core::threads::condition::{self as core, GaveUp};
+use tress_core::threads::lock::LockWait;
 
 use crate::attach;
 use crate::base::argument::Timeout;
 use crate::base::waits::what;
+use crate::error::Error;
 
 use super::blocking;
 use super::lock::Lock;
@@ -62,30 +65,41 @@ impl Condition {
         }
     }
 
-    fn release_save(&self, py: Python<'_>) -> PyResult<Saved> {
+    /// The lock as core knows it, if it is ours.
+    fn native_lock(&self) -> Option<&tress_core::threads::lock::Lock> {
+        match self.lock.get()? {
+            AnyLock::Lock(lock) => Some(lock.get().core()),
+            AnyLock::RLock(lock) => Some(lock.get().core().lock()),
+            AnyLock::Other(_) => None,
+        }
+    }
+
+    /// Releases the lock altogether; whoever is to be woken for that is still asleep.
+    fn release_save(&self, py: Python<'_>) -> PyResult<(Saved, Wakes<LockWait>)> {
         match self.lock()? {
-            AnyLock::Lock(lock) => {
-                lock.get().release()?;
-                Ok(Saved::Once)
-            }
+            AnyLock::Lock(lock) => Ok((Saved::Once, lock.get().core().release().map_err(Error::from)?)),
             AnyLock::RLock(lock) => {
-                let (count, wakes) = lock.get().core().release_all().map_err(crate::error::Error::from)?;
-                wakes.wake();
-                Ok(Saved::Times(count))
+                let (count, wakes) = lock.get().core().release_all().map_err(Error::from)?;
+                Ok((Saved::Times(count), wakes))
             }
             AnyLock::Other(lock) => {
                 let lock = lock.bind(py);
                 if let Some(save) = lock.getattr_opt(intern!(py, "_release_save"))? {
-                    return Ok(Saved::Other(save.call0()?.unbind()));
+                    return Ok((Saved::Other(save.call0()?.unbind()), Wakes::none()));
                 }
                 lock.call_method0(intern!(py, "release"))?;
-                Ok(Saved::Once)
+                Ok((Saved::Once, Wakes::none()))
             }
         }
     }
 
-    fn acquire_restore(&self, py: Python<'_>, saved: Saved) -> PyResult<()> {
+    fn acquire_restore(&self, py: Python<'_>, saved: Saved, owned: bool) -> PyResult<()> {
         match (self.lock()?, saved) {
+            (AnyLock::Lock(_), _) if owned => Ok(()),
+            (AnyLock::RLock(lock), saved) if owned => {
+                lock.get().core().taken(if let Saved::Times(count) = saved { count } else { 1 });
+                Ok(())
+            }
             (AnyLock::Lock(lock), _) => {
                 blocking::reacquire_lock(py, lock.get().core(), what("Lock.acquire", lock.bind(py)))
             }
@@ -210,25 +224,34 @@ impl Condition {
         let timeout = Timeout::optional(timeout)?;
         let condition = &this.condition;
         let node = condition.enrol();
-        let saved = match this.release_save(py) {
-            Ok(saved) => saved,
+        let (saved, wakes) = match this.release_save(py) {
+            Ok(released) => released,
             Err(error) => {
-                let _ = condition.cancel(&node);
+                let _ = condition.give_up(&node, None);
                 return Err(error);
             }
         };
+        let lock = this.native_lock();
+        let what = what("Condition.wait", slf);
         let outcome = if timeout == Timeout::Now {
+            wakes.wake();
             Ok(Outcome::TimedOut)
         } else {
-            attach::wait(py, &node, timeout.deadline(), what("Condition.wait", slf))
+            // Whoever waits for the lock is woken once this thread has let go of the interpreter: not to wait for that.
+            attach::wait_after(py, || wakes.wake(), node.waiter(), timeout.deadline(), what)
         };
-        let notified = matches!(outcome, Ok(Outcome::Granted(_))) || condition.cancel(&node);
-        let restored = this.acquire_restore(py, saved);
+        let ended = match outcome {
+            Ok(Outcome::Granted(signal)) => {
+                GaveUp { notified: true, owns_lock: signal == Signal::Handed && lock.is_some() }
+            }
+            Ok(_) | Err(_) => condition.give_up(&node, lock),
+        };
+        let restored = this.acquire_restore(py, saved, ended.owns_lock);
         match (outcome, restored) {
-            (Ok(_), Ok(())) => Ok(notified),
+            (Ok(_), Ok(())) => Ok(ended.notified),
             (Err(error), _) | (Ok(_), Err(error)) => {
-                if notified {
-                    let (_, wakes) = condition.notify(1);
+                if ended.notified {
+                    let (_, wakes) = condition.notify(1, lock);
                     wakes.wake();
                 }
                 Err(error)
@@ -244,7 +267,7 @@ impl Condition {
         if !self.is_owned(py)? {
             return Err(PyRuntimeError::new_err("cannot notify on un-acquired lock"));
         }
-        let (_, wakes) = self.condition.notify(n.max(0) as usize);
+        let (_, wakes) = self.condition.notify(n.max(0) as usize, self.native_lock());
         wakes.wake();
         Ok(())
     }
