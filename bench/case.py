@@ -16,7 +16,8 @@ from bench.sides import Side
 UNROLLED = 10
 
 Unit = Literal["ns", "bytes"]
-# Runs so many operations on fresh objects of the side; returns nanoseconds, or bytes, for all of them.
+# Runs so many operations on fresh objects of the side; returns nanoseconds, or bytes, for all of
+# them.
 Runner = Callable[[Side, int], int]
 
 
@@ -37,7 +38,7 @@ class Case:
     fresh_process: bool = False
     """Each round of each side needs a process to itself."""
     more_rounds: int = 1
-    """So many times the usual rounds: where threads land on processors is luck, and the best must not be."""
+    """So many times the usual rounds: where threads land is luck, and the best must not be."""
 
 
 def statement_runner(

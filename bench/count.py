@@ -1,9 +1,10 @@
-"""What an operation is made of: instructions, counted under valgrind's callgrind, by library and by function.
+"""What an operation is made of: instructions by library and function, counted under callgrind.
 
-`python -m bench.count lock_with` runs the case twice on each side, with N and 3N operations, and shows the
-difference divided by 2N: start-up, imports and warm-up cancel out. Counts are user-space only, and callgrind
-runs one thread at a time, so for hand-overs they say what the code does and not what the kernel's wake-up
-costs; the switches and the processor time that `python -m bench --json` records say that.
+`python -m bench.count lock_with` runs the case twice on each side, with N and 3N operations, and
+shows the difference divided by 2N: start-up, imports and warm-up cancel out. Counts are user-space
+only, and callgrind runs one thread at a time, so for hand-overs they say what the code does and not
+what the kernel's wake-up costs; the switches and the processor time that `python -m bench --json`
+records say that.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ _NAMED = re.compile(r"\((\d+)\)(?: (.*))?")
 def parse(text: str) -> Costs:
     """Exclusive cost by (object file, function) from a callgrind file.
 
-    Names are given once and referred to by number after that; the line after `calls=` is the callee's
-    inclusive cost and belongs to nobody here.
+    Names are given once and referred to by number after that; the line after `calls=` is the
+    callee's inclusive cost and belongs to nobody here.
     """
     objects: dict[str, str] = {}
     functions: dict[str, str] = {}

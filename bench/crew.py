@@ -1,7 +1,7 @@
 """Threads that start together, for cases in which several take part.
 
-They are the standard library's own threads on every side, started before the clock runs: what is measured is
-what they use, and not they.
+They are the standard library's own threads on every side, started before the clock runs: what is
+measured is what they use, and not they.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from typing import TypedDict
 
 from bench import sides
 
-# A build without a profile may mark a handful of functions as hot by hand; one with a profile has hundreds of files.
+# A build without a profile may mark a handful of functions as hot by hand; one with a profile has
+# hundreds of files.
 _HOT_OBJECT_FILES = 50
 
 
@@ -71,9 +72,10 @@ def _cpu_model() -> str:
 def _profile_guided() -> str:
     """Whether the interpreter was built with profile-guided optimisation, and how that is known.
 
-    `--enable-optimizations` in CONFIG_ARGS says so. Distributions may run the optimised build by other means
-    (Debian calls the make target itself and leaves no trace in the configuration); then the static library, where
-    it is installed, tells: with a profile the compiler puts functions into `.text.hot` in most object files.
+    `--enable-optimizations` in CONFIG_ARGS says so. Distributions may run the optimised build by
+    other means (Debian calls the make target itself and leaves no trace in the configuration); then
+    the static library, where it is installed, tells: with a profile the compiler puts functions
+    into `.text.hot` in most object files.
     """
     config_args = sysconfig.get_config_var("CONFIG_ARGS") or ""
     if "--enable-optimizations" in config_args:

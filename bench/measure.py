@@ -1,8 +1,8 @@
 """One case in a process of its own: `python -m bench.measure --case NAME --sides std,tress ...`.
 
-The sides take turns (std, tress, std, tress, ...), each round on fresh objects, and every round is written out as
-JSON on standard output. Pinning comes first of all, before there is a second thread. A case that hangs ends
-itself after its limit with the stacks of all threads on standard error.
+The sides take turns (std, tress, std, tress, ...), each round on fresh objects, and every round is
+written out as JSON on standard output. Pinning comes first of all, before there is a second thread.
+A case that hangs ends itself after its limit with the stacks of all threads on standard error.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The plot: `python -m bench.plot -o speed.svg reference.json [more.json ...]`.
 
-Ratio to the standard library on a logarithmic axis, one group of bars a case and one bar a run (an interpreter),
-a ring for the pinned figure, a diamond for a peer, a stroke for the target. Plain SVG, written here: nothing to
-install, small enough to read as a diff.
+Ratio to the standard library on a logarithmic axis, one group of bars a case and one bar a run (an
+interpreter), a ring for the pinned figure, a diamond for a peer, a stroke for the target. Plain
+SVG, written here: nothing to install, small enough to read as a diff.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def side_result(rounds: Sequence[Round], operations: int) -> SideResult:
 
 
 def ratio_to_std(result: CaseResult, side: str, figure: str = "best") -> float | None:
-    """How many times the standard library's figure is the side's; None where one of them is missing."""
+    """The standard library's figure over the side's; None where one of them is missing."""
     found = result["sides"]
     if STD not in found or side not in found:
         return None

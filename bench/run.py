@@ -30,7 +30,7 @@ class CaseFailed(Exception):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the arguments and run; 1 when a case failed, or with --strict when a target was missed."""
+    """Parse the arguments and run; 1 when a case failed, with --strict when a target was missed."""
     parsed = _parser().parse_args(arguments)
     chosen = _choose(parsed.case)
     if not chosen:

@@ -1,9 +1,9 @@
 """What a case is run on: the standard library, tress, and the peers, behind the same names.
 
-A side is a table from the standard library's name (`Queue`, `Event`, ...) to the thing that plays it. Classes are
-taken from their own modules, so nothing is replaced in the measured process. A peer that spells a method
-differently gets it under the standard name through a class attribute: the very same function object, so the
-other name costs nothing.
+A side is a table from the standard library's name (`Queue`, `Event`, ...) to the thing that plays
+it. Classes are taken from their own modules, so nothing is replaced in the measured process. A peer
+that spells a method differently gets it under the standard name through a class attribute: the very
+same function object, so the other name costs nothing.
 """
 
 from __future__ import annotations

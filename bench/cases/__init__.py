@@ -1,7 +1,7 @@
 """The cases, one module a subject.
 
-Each side gets a private copy of these modules: from 3.11 on a code object carries the interpreter's inline caches,
-and two sides that share one would spoil each other's.
+Each side gets a private copy of these modules: from 3.11 on a code object carries the interpreter's
+inline caches, and two sides that share one would spoil each other's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ def load(copy_for: str) -> dict[str, Case]:
     cases: dict[str, Case] = {}
     for module_name in _MODULES:
         spec = importlib.util.find_spec(f"bench.cases.{module_name}")
-        assert spec is not None and spec.loader is not None
+        if spec is None or spec.loader is None:
+            raise ImportError(f"bench.cases.{module_name} is missing")
         module = importlib.util.module_from_spec(spec)
         # Registered under a name of its own: dataclasses look their module up there.
         sys.modules[f"{spec.name}@{copy_for}"] = module

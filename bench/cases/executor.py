@@ -1,7 +1,8 @@
 """The thread pool, from the submission to the last result.
 
-The pool's threads are started before the clock runs, on every side, and shut down after it: what is timed is the
-way of a task. Tasks are as small as a Python function can be, so that the pool is what costs.
+The pool's threads are started before the clock runs, on every side, and shut down after it: what is
+timed is the way of a task. Tasks are as small as a Python function can be, so that the pool is what
+costs.
 """
 
 from __future__ import annotations

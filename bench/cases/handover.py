@@ -1,4 +1,4 @@
-"""Threads that hand something to each other: what counts is how often somebody sleeps and is woken."""
+"""Threads that hand something over: what counts is how often somebody sleeps and is woken."""
 
 from __future__ import annotations
 

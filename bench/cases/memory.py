@@ -1,8 +1,9 @@
 """Bytes an idle object takes, native memory included.
 
-tracemalloc sees Python's allocator only, so the figure is the growth of the process's anonymous resident memory
-over many objects, in a fresh process each time. `malloc_trim` first gives back what earlier work left free, and
-huge pages are off, since they would be counted whole. The list that holds the objects is made before.
+tracemalloc sees Python's allocator only, so the figure is the growth of the process's anonymous
+resident memory over many objects, in a fresh process each time. `malloc_trim` first gives back what
+earlier work left free, and huge pages are off, since they would be counted whole. The list that
+holds the objects is made before.
 """
 
 from __future__ import annotations

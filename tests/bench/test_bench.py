@@ -1,4 +1,4 @@
-"""The bench itself: every case runs on every side, and what a run writes has the shape that is read."""
+"""The bench itself: every case runs on every side, and what a run writes can be read."""
 
 from __future__ import annotations
 
