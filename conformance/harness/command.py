@@ -1,0 +1,232 @@
+"""The command: runs what was asked for on one side or both, compares, reports, and says so."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import importlib.metadata
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from conformance.harness import lists, report, verdict
+from conformance.harness.drive import SuiteRun, run_suite
+from conformance.harness.environment import (
+    CONFORMANCE,
+    Environment,
+    EnvironmentUnavailable,
+    make,
+    tress_location,
+)
+from conformance.harness.suites import SUITES
+from conformance.harness.verdict import Verdict
+
+KNOWN_DIFFERENCES = CONFORMANCE / "known_differences.toml"
+STANDARD_LIBRARYS_OWN = CONFORMANCE / "standard_library_own.toml"
+# Of a hundred tests, as many may be known differences.
+MOST_KNOWN_IN_100 = 2
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="conformance/run.py",
+        description="Run CPython's own tests of threads, queues and futures, as installed with "
+        "this interpreter, against the standard library and against tress.",
+    )
+    parser.add_argument(
+        "--suite",
+        action="append",
+        choices=[suite.name for suite in SUITES],
+        help="run this suite only (may be given again)",
+    )
+    parser.add_argument(
+        "--test",
+        action="append",
+        metavar="PATTERN",
+        help="run only tests whose name, such as ThreadTests.test_name, matches this "
+        "shell-style pattern (may be given again)",
+    )
+    parser.add_argument("--side", choices=["both", "standard", "tress"], default="both")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="suites at a time")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="time for a single test before it counts as hung (default: %(default)g)",
+    )
+    parser.add_argument("--no-retry", action="store_true", help="do not run failed tests again")
+    parser.add_argument(
+        "--own", action="store_true", help="list the tests of what is the standard library's own"
+    )
+    parser.add_argument(
+        "--traceback", action="store_true", help="show the whole of each failure on tress"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to FILE")
+    arguments = parser.parse_args(argv)
+    if arguments.jobs < 1:
+        parser.error(f"argument --jobs: must be at least 1, not {arguments.jobs}")
+    if not arguments.limit > 0:
+        parser.error(f"argument --limit: must be more than 0, not {arguments.limit:g}")
+    return arguments
+
+
+class _Run:
+    """One run of the command: the environments, the lists and what came of the suites so far."""
+
+    def __init__(self, arguments: argparse.Namespace, folder: Path, python: str) -> None:
+        self.arguments = arguments
+        sides = ["standard", "tress"] if arguments.side == "both" else [arguments.side]
+        self.environments: dict[str, Environment] = {side: make(folder, side) for side in sides}
+        self.own = lists.read(STANDARD_LIBRARYS_OWN, "own", python, patterns=True)
+        self.known = lists.read(KNOWN_DIFFERENCES, "difference", python, patterns=False)
+        self.suites = [
+            suite.name
+            for suite in SUITES
+            if arguments.suite is None or suite.name in arguments.suite
+        ]
+        self.sides: dict[str, dict[str, SuiteRun]] = {side: {} for side in sides}
+        self.verdicts: dict[str, list[Verdict]] = {}
+        self.problems: list[str] = []
+
+    def _one(self, side: str, suite: str, only: list[str] | None) -> SuiteRun:
+        plain = [entry.test for entry in self.own if entry.suite == suite and entry.without_tress]
+        return run_suite(
+            self.environments[side],
+            side,
+            suite,
+            limit=self.arguments.limit,
+            only=only,
+            plain=plain,
+        )
+
+    def suites_on(self, side: str) -> None:
+        """Run all suites on one side."""
+        with ThreadPoolExecutor(self.arguments.jobs) as pool:
+            runs = pool.map(lambda suite: self._one(side, suite, self.arguments.test), self.suites)
+            for run in runs:
+                self.sides[side][run.suite] = run
+                if run.broken is not None:
+                    self.problems.append(f"{run.suite} on {side}: {run.broken}")
+
+    def compare(self) -> None:
+        """Judge every suite, after a second chance for the tests that failed."""
+        standard, tress = self.sides["standard"], self.sides["tress"]
+        for suite in self.suites:
+            verdicts = verdict.compare(standard[suite], tress[suite], self.own, self.known)
+            flaky = set()
+            if not self.arguments.no_retry:
+                flaky = self._retry(suite, verdict.to_retry(verdicts))
+            if flaky:
+                verdicts = verdict.compare(standard[suite], tress[suite], self.own, self.known)
+                for one in verdicts:
+                    one.flaky = one.test in flaky
+            self.verdicts[suite] = verdicts
+
+    def _retry(self, suite: str, failed: list[Verdict]) -> set[str]:
+        flaky = set()
+        for one in failed:
+            for side, runs in self.sides.items():
+                again = self._one(side, suite, [glob.escape(one.test)])
+                outcomes = runs[suite].outcomes
+                outcome, better = verdict.after_retry(
+                    outcomes.get(one.test), again.outcomes.get(one.test)
+                )
+                if outcome is not None:
+                    outcomes[one.test] = outcome
+                if better:
+                    flaky.add(one.test)
+        return flaky
+
+    def check_lists(self) -> None:
+        """On a run of everything: each known difference exists, and they are few."""
+        if self.arguments.suite is not None or self.arguments.test is not None:
+            return
+        tress = self.sides["tress"]
+        for entry in self.known:
+            run = tress[entry.suite]
+            if run.shipped and entry.test not in run.outcomes:
+                self.problems.append(
+                    f"known difference {entry.suite}: {entry.test}: there is no such test"
+                )
+        ran = sum(report.counts(run)["ran"] for run in tress.values())
+        if len(self.known) * 100 > ran * MOST_KNOWN_IN_100:
+            self.problems.append(
+                f"{len(self.known)} known differences among {ran} tests: at most "
+                f"{MOST_KNOWN_IN_100} in 100 are accepted"
+            )
+
+    def check_that_something_ran(self) -> None:
+        """A pattern that no test matches is a mistake, not a success."""
+        shipped = [run for runs in self.sides.values() for run in runs.values() if run.shipped]
+        if shipped and not any(run.outcomes for run in shipped) and not self.problems:
+            self.problems.append("no test has such a name")
+
+    def all_verdicts(self) -> list[Verdict]:
+        return [one for verdicts in self.verdicts.values() for one in verdicts]
+
+
+def _version_of_tress() -> str:
+    try:
+        return importlib.metadata.version("tress")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed as a package)"
+
+
+def _tracebacks(verdicts: list[Verdict]) -> list[str]:
+    lines = []
+    for one in verdicts:
+        if one.tress is not None and one.tress.bad:
+            lines += [f"== {one.suite}: {one.test}", one.tress.detail.rstrip(), ""]
+    return lines
+
+
+def _report(run: _Run, python: str, tress: str) -> int:
+    verdicts = run.all_verdicts()
+    for line in report.table(run.sides, run.verdicts):
+        print(line)
+    if run.arguments.traceback:
+        print("\n".join(_tracebacks(verdicts)))
+    for line in report.details(verdicts, own=run.arguments.own):
+        print(line)
+    for problem in run.problems:
+        print(f"problem: {problem}")
+    if run.arguments.json is not None:
+        report.write_json(run.arguments.json, python, tress, run.sides, run.verdicts, run.problems)
+    if run.verdicts:
+        failed = bool(run.problems) or any(one.kind.fails_the_run for one in verdicts)
+        print(report.closing(verdicts, len(run.problems)))
+        return 1 if failed else 0
+    runs = [one for runs in run.sides.values() for one in runs.values()]
+    failed = bool(run.problems) or any(
+        outcome.bad for one in runs for outcome in one.outcomes.values()
+    )
+    print(report.closing_of_one_side(runs, len(run.problems)))
+    return 1 if failed else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command. 0: as it should be; 1: something fails; 2: it could not be run."""
+    arguments = _arguments(argv)
+    python = platform.python_version()
+    short = ".".join(python.split(".")[:2])
+    try:
+        if arguments.side != "standard":
+            tress_location()
+        with tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True) as name:
+            run = _Run(arguments, Path(name).resolve(), short)
+            tress = _version_of_tress()
+            print(f"{platform.python_implementation()} {python} against tress {tress}\n")
+            for side in run.sides:
+                run.suites_on(side)
+            if arguments.side == "both":
+                run.compare()
+                run.check_lists()
+            run.check_that_something_ran()
+            return _report(run, python, tress)
+    except (EnvironmentUnavailable, lists.BadList) as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,121 @@
+"""The suites: which of CPython's test modules they are, and which of their tests belong here."""
+
+from __future__ import annotations
+
+import importlib.util
+import unittest
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One of CPython's own suites.
+
+    `parts` names the submodules to load where the suite is a package; on the Pythons where it is
+    one module, the module is loaded whole.
+    """
+
+    name: str
+    parts: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        return f"test.{self.name}"
+
+    def module_names(self) -> list[str]:
+        """The modules to load on the running Python; empty where it ships none of them."""
+        try:
+            spec = importlib.util.find_spec(self.module)
+        except ModuleNotFoundError:
+            return []
+        if spec is None:
+            return []
+        if spec.submodule_search_locations is None:
+            return [self.module]
+        names = [f"{self.module}.{part}" for part in self.parts]
+        return [name for name in names if importlib.util.find_spec(name) is not None]
+
+
+SUITES = (
+    Suite("test_thread"),
+    Suite("test_threading"),
+    Suite("test_threading_local"),
+    Suite("test_threadsignals"),
+    Suite("test_queue"),
+    Suite(
+        "test_concurrent_futures",
+        (
+            "test_thread_pool",
+            "test_as_completed",
+            "test_wait",
+            "test_shutdown",
+            "test_init",
+            "test_future",
+        ),
+    ),
+)
+
+# Modules that the suites above keep tests or test objects in. Their source is watched too.
+SHARED_MODULES = (
+    "test.lock_tests",
+    "test.test_concurrent_futures.util",
+    "test.test_concurrent_futures.executor",
+)
+
+# Suites that name `_thread` directly for the locks they test. There, and only there, the locks
+# of `_thread` are the object under test and tress's take their place.
+SUITES_OF_LOW_LEVEL_LOCKS = ("test.test_thread", "test.test_threadsignals")
+
+
+def suite_named(name: str) -> Suite:
+    for suite in SUITES:
+        if suite.name == name:
+            return suite
+    known = ", ".join(suite.name for suite in SUITES)
+    raise ValueError(f"no suite is named {name!r}; there are {known}")
+
+
+def flatten(tests: unittest.TestSuite) -> Iterator[unittest.TestCase]:
+    for test in tests:
+        if isinstance(test, unittest.TestSuite):
+            yield from flatten(test)
+        else:
+            yield test
+
+
+def belongs(test: unittest.TestCase, process_only: frozenset[str]) -> bool:
+    """Whether a test is about threads or futures, rather than processes or interpreters.
+
+    A class that runs on an executor says which one by `executor_type`; the few that build their
+    process pools themselves are named in `process_only`.
+    """
+    cls = type(test)
+    if cls.__name__ in process_only:
+        return False
+    executor = getattr(cls, "executor_type", None)
+    return executor is None or executor.__name__ == "ThreadPoolExecutor"
+
+
+PROCESS_ONLY_CLASSES = frozenset({"FailingInitializerResourcesTest"})
+
+
+def load(suite: Suite, modules: list[ModuleType]) -> dict[str, unittest.TestCase]:
+    """All tests of the suite's modules that belong here, by name, in the loader's order.
+
+    Where several tests say they have the same name (doctests do), the later ones get a number.
+    """
+    loader = unittest.TestLoader()
+    tests: dict[str, unittest.TestCase] = {}
+    for module in modules:
+        for test in flatten(loader.loadTestsFromModule(module)):
+            if not belongs(test, PROCESS_ONLY_CLASSES):
+                continue
+            plain = name = test.id().removeprefix(suite.module + ".")
+            number = 1
+            while name in tests:
+                number += 1
+                name = f"{plain} #{number}"
+            tests[name] = test
+    return tests

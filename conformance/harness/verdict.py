@@ -1,0 +1,145 @@
+"""Compares the two sides, test by test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from conformance.harness import lists, protocol
+from conformance.harness.drive import EXIT, SuiteRun
+from conformance.harness.lists import Entry
+from conformance.harness.protocol import Outcome
+
+
+class Kind(Enum):
+    """What a test's two outcomes come to. The value is what a reader is told."""
+
+    PASSED = "passed on tress, and proved to have tested it"
+    SKIPPED = "skipped on both sides"
+    OWN = "the standard library's own"
+    KNOWN = "known difference"
+    BOTH = "passes on neither side"
+    FAILED = "passes on the standard library and not on tress"
+    UNPROVED = "passed, but not proved to have tested tress"
+    STALE = "on a list that it does not belong on"
+
+    @property
+    def fails_the_run(self) -> bool:
+        return self in {Kind.FAILED, Kind.UNPROVED, Kind.STALE}
+
+
+@dataclass
+class Verdict:
+    """One test: its outcome on each side, and what that comes to."""
+
+    suite: str
+    test: str
+    kind: Kind
+    standard: Outcome | None
+    tress: Outcome | None
+    why: str = ""
+    flaky: bool = False
+
+
+def _unlike(standard: Outcome, tress: Outcome) -> str | None:
+    """How the outcome on tress falls short of that on the standard library; None if it does not."""
+    if tress.bad:
+        return f"{tress.status}: {tress.message}"
+    if standard.status == protocol.PASSED:
+        if tress.status == protocol.SKIPPED:
+            return f"skipped: {tress.detail}"
+        if tress.untidy and not standard.untidy:
+            return "passed, but left threads or processes behind"
+    return None
+
+
+def judge(
+    suite: str,
+    test: str,
+    standard: Outcome | None,
+    tress: Outcome | None,
+    own: Entry | None,
+    known: Entry | None,
+) -> Verdict:
+    """What one test comes to."""
+
+    def verdict(kind: Kind, why: str = "") -> Verdict:
+        return Verdict(suite, test, kind, standard, tress, why)
+
+    if standard is None:
+        return verdict(Kind.FAILED, "not among the tests of the standard library's side")
+    if tress is None:
+        if standard.bad:
+            return verdict(Kind.BOTH)
+        return verdict(Kind.FAILED, "not run on tress")
+    short = _unlike(standard, tress)
+    if known is not None:
+        if standard.status != protocol.PASSED:
+            return verdict(Kind.STALE, "a known difference that is none: " + standard.message)
+        if short is None:
+            return verdict(Kind.STALE, "a known difference that passes")
+        return verdict(Kind.KNOWN, known.reason)
+    if short is not None:
+        return verdict(Kind.BOTH if standard.bad else Kind.FAILED, short)
+    if own is not None:
+        tests_tress = tress.status == protocol.PASSED and tress.doubt is None
+        if tests_tress and not own.uses_tress:
+            return verdict(
+                Kind.STALE,
+                "listed as the standard library's own, but used tress's " + ", ".join(tress.used),
+            )
+        return verdict(Kind.OWN, own.reason)
+    if tress.status == protocol.SKIPPED:
+        return verdict(Kind.SKIPPED, tress.detail)
+    if tress.doubt is not None:
+        return verdict(Kind.UNPROVED, tress.doubt)
+    return verdict(Kind.PASSED)
+
+
+def compare(
+    standard: SuiteRun, tress: SuiteRun, own: list[Entry], known: list[Entry]
+) -> list[Verdict]:
+    """What each test of a suite comes to, the end of its process included."""
+    names = dict.fromkeys([*standard.outcomes, *tress.outcomes])
+    verdicts = []
+    for name in names:
+        if name == EXIT:
+            continue
+        verdicts.append(
+            judge(
+                standard.suite,
+                name,
+                standard.outcomes.get(name),
+                tress.outcomes.get(name),
+                lists.find(own, standard.suite, name),
+                lists.find(known, standard.suite, name),
+            )
+        )
+    end = tress.outcomes.get(EXIT)
+    standard_end = standard.outcomes.get(EXIT)
+    if end is not None and end.bad and not (standard_end is not None and standard_end.bad):
+        verdicts.append(
+            Verdict(
+                tress.suite, EXIT, Kind.FAILED, standard_end, end, f"{end.status}: {end.message}"
+            )
+        )
+    return verdicts
+
+
+def to_retry(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Those that a second run, alone, could come out otherwise."""
+    return [
+        verdict
+        for verdict in verdicts
+        if verdict.test != EXIT
+        and (verdict.kind is Kind.FAILED or (verdict.standard is not None and verdict.standard.bad))
+    ]
+
+
+def after_retry(first: Outcome | None, second: Outcome | None) -> tuple[Outcome | None, bool]:
+    """The outcome that counts of two, and whether the two differ for the better."""
+    if second is None or first is None:
+        return (first if second is None else second), False
+    better = (first.bad and not second.bad) or (first.untidy and not second.untidy)
+    return (second, True) if better else (first, False)

@@ -1,0 +1,198 @@
+"""The lists, the proof and the comparison, without running any suite."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from conformance.harness import command, lists, proof, sources, verdict
+from conformance.harness.protocol import ERROR, PASSED, SKIPPED, Outcome
+from conformance.harness.seen import Observer, Sightings, catalogue
+from conformance.harness.verdict import Kind
+
+ENTRY = lists.Entry("test_queue", "C.test_a", lists.PYTHONS, "because")
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "list.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("python", lists.PYTHONS)
+def test_the_lists_of_the_project_are_well_formed(python: str) -> None:
+    lists.read(command.KNOWN_DIFFERENCES, "difference", python, patterns=False)
+    lists.read(command.STANDARD_LIBRARYS_OWN, "own", python, patterns=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[[difference]]\nsuite = "test_queue"\ntest = "a"', "reason must be a string"),
+        ('[[difference]]\nsuite = "x"\ntest = "a"\nreason = "b"', "no suite is named 'x'"),
+        ('[[difference]]\nsuite = "test_queue"\ntest = "a*"\nreason = "b"', "is a pattern"),
+        ('[[difference]]\nsuite = "test_queue"\nwhy = "b"', "unknown key test|unknown key why"),
+        ('[[other]]\nsuite = "test_queue"', "only .*difference"),
+        ("[[difference", "list.toml"),
+        (
+            '[[difference]]\nsuite = "test_queue"\ntest = "a"\nreason = "b"\npythons = ["2.7"]',
+            "pythons must be a list out of",
+        ),
+    ],
+)
+def test_a_bad_list_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(lists.BadList, match=message):
+        lists.read(written(tmp_path, text), "difference", "3.13", patterns=False)
+
+
+def test_an_entry_holds_for_its_pythons_only(tmp_path: Path) -> None:
+    text = '[[difference]]\nsuite = "test_queue"\ntest = "a"\nreason = "b"\npythons = ["3.12"]'
+    path = written(tmp_path, text)
+    assert len(lists.read(path, "difference", "3.12", patterns=False)) == 1
+    assert lists.read(path, "difference", "3.13", patterns=False) == []
+
+
+def outcome(status: str, doubt: str | None = None, *, untidy: bool = False) -> Outcome:
+    return Outcome("C.test_a", status, doubt=doubt, used=["Event"], untidy=untidy)
+
+
+@pytest.mark.parametrize(
+    ("standard", "tress", "listed", "expected"),
+    [
+        (outcome(PASSED), outcome(PASSED), None, Kind.PASSED),
+        (outcome(PASSED), outcome(PASSED, "used nothing"), None, Kind.UNPROVED),
+        (outcome(PASSED), outcome(ERROR), None, Kind.FAILED),
+        (outcome(PASSED), outcome(SKIPPED), None, Kind.FAILED),
+        (outcome(PASSED), outcome(PASSED, untidy=True), None, Kind.FAILED),
+        (outcome(PASSED), None, None, Kind.FAILED),
+        (None, outcome(PASSED), None, Kind.FAILED),
+        (outcome(SKIPPED), outcome(SKIPPED), None, Kind.SKIPPED),
+        (outcome(ERROR), outcome(ERROR), None, Kind.BOTH),
+        (outcome(PASSED), outcome(ERROR), "known", Kind.KNOWN),
+        (outcome(PASSED), outcome(PASSED), "known", Kind.STALE),
+        (outcome(ERROR), outcome(ERROR), "known", Kind.STALE),
+        (outcome(PASSED), outcome(PASSED, "used nothing"), "own", Kind.OWN),
+        (outcome(PASSED), outcome(PASSED), "own", Kind.STALE),
+        (outcome(PASSED), outcome(ERROR), "own", Kind.FAILED),
+    ],
+)
+def test_what_two_outcomes_come_to(
+    standard: Outcome | None, tress: Outcome | None, listed: str | None, expected: Kind
+) -> None:
+    own = ENTRY if listed == "own" else None
+    known = ENTRY if listed == "known" else None
+    assert verdict.judge("test_queue", "C.test_a", standard, tress, own, known).kind is expected
+
+
+class Standard:
+    pass
+
+
+class Ours(Standard):
+    def method(self) -> None:
+        pass
+
+
+def function() -> None:
+    pass
+
+
+@pytest.fixture
+def observer() -> Observer:
+    return Observer(catalogue([Ours, function], [("m.Standard", Standard)]))
+
+
+def test_objects_are_told_apart_by_what_they_are_made_of(observer: Observer) -> None:
+    class UsersOwn(Ours):
+        pass
+
+    assert observer.classify(Ours) == ("ours", "Ours")
+    assert observer.classify(UsersOwn()) == ("ours", "Ours")
+    assert observer.classify(function) == ("ours", "function")
+    assert observer.classify(staticmethod(function)) == ("ours", "function")
+    assert observer.classify(Ours().method) == ("ours", "Ours")
+    assert observer.classify(Standard) == ("standard", f"{__name__}.Standard")
+    assert observer.classify(Standard()) == ("standard", f"{__name__}.Standard")
+    assert observer.classify(3) is None
+    assert observer.classify(len) is None
+
+
+def test_the_watched_source_does_what_the_source_does() -> None:
+    text = """
+class Base:
+    def method(self, *, key):
+        return key
+
+class Derived(Base):
+    def method(self, *, key):
+        match self.size:
+            case sys.maxsize:
+                return None
+        with self.entered as value:
+            self.size += value
+        return super().method(key=key) + self.size
+
+    size = 1
+    entered = contextlib.nullcontext(2)
+result = Derived().method(key=size)
+"""
+    seen: list[object] = []
+
+    def see(value: object) -> object:
+        seen.append(value)
+        return value
+
+    import ast
+    import contextlib
+
+    names = {sources.SEE: see, "sys": sys, "contextlib": contextlib, "size": 10}
+    tree = sources._Watched(low_level_locks=False).visit(ast.parse(text))
+    exec(compile(tree, "watched", "exec"), names)  # noqa: S102 - the text above
+    assert names["result"] == 13
+    assert 10 in seen
+    assert contextlib.nullcontext in seen
+
+
+def test_names_that_a_program_reads_are_found() -> None:
+    code = """
+        import threading as t, queue
+        from concurrent.futures import ThreadPoolExecutor
+        import concurrent.futures
+        t.Thread(target=queue.Queue().get)
+        concurrent.futures.wait([])
+        nothing.Thread
+        """
+    used = proof.names_used(code)
+    assert {
+        "threading.Thread",
+        "queue.Queue",
+        "concurrent.futures.ThreadPoolExecutor",
+        "concurrent.futures.wait",
+    } <= used
+    assert not any(name.startswith("nothing") for name in used)
+
+
+CHILD = proof.Child(["-I", "-c"], "import threading\nthreading.Event()")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "expected"),
+    [
+        (proof.Evidence(Sightings({"Event"}, set())), None),
+        (proof.Evidence(Sightings()), "used no object"),
+        (proof.Evidence(Sightings({"Event"}, {"threading.Lock"})), "used the standard library's"),
+        (proof.Evidence(Sightings(), [CHILD], {7: ["threading.Event"]}), None),
+        (proof.Evidence(Sightings(), [CHILD], {7: ["threading.Lock"]}), "used no object"),
+        (proof.Evidence(Sightings({"Event"}), [CHILD], {7: []}), "without tress"),
+        (proof.Evidence(Sightings({"Event"}), [CHILD], {}), "without tress"),
+    ],
+)
+def test_what_proves_a_test(evidence: proof.Evidence, expected: str | None) -> None:
+    doubt = proof.doubt(evidence)
+    if expected is None:
+        assert doubt is None
+    else:
+        assert doubt is not None
+        assert expected in doubt
