@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use pyo3::prelude::*;
 use tress_core::base::deadline::{Deadline, now_ns};
 use tress_core::base::waiter::{Outcome, Waiter};
+use tress_core::base::waitlist::{Node, Wakes};
 use tress_core::base::waits::{self, Entry, What};
 
 /// Counts the times that a thread has gone out through the door: a waiter that was granted while it span looks here for
@@ -55,11 +56,8 @@ pub fn wait_entered<'a>(
     let mut entry = None;
     loop {
         let outcome = py.detach(|| {
-            DEPARTURES.fetch_add(1, Ordering::Release);
             if let Some((first, enter)) = enter.take() {
-                WAKING_DEPARTED.fetch_add(1, Ordering::Relaxed);
-                first();
-                WAKING_DEPARTED.fetch_sub(1, Ordering::Relaxed);
+                wake_departed(first);
                 if let Some(outcome) = spin(waiter) {
                     return outcome;
                 }
@@ -76,6 +74,25 @@ pub fn wait_entered<'a>(
             ended => return Ok(ended),
         }
     }
+}
+
+/// Wakes threads that need nothing but the interpreter to go on, after letting go of it: on the CPU of its waker a woken
+/// thread runs at once, and would sleep again for the interpreter.
+///
+/// Not for locks, permits and queues: whoever releases one is about to want the next, and handing over the interpreter at
+/// each release would cost two switches where now one side runs for a while and then the other.
+pub fn wake<N: Node + Send + Sync>(py: Python<'_>, wakes: Wakes<N>) {
+    if !wakes.is_empty() {
+        py.detach(|| wake_departed(|| wakes.wake()));
+    }
+}
+
+/// Runs `wake` as what a detached thread does for others: they find the interpreter free.
+fn wake_departed(wake: impl FnOnce()) {
+    DEPARTURES.fetch_add(1, Ordering::Release);
+    WAKING_DEPARTED.fetch_add(1, Ordering::Relaxed);
+    wake();
+    WAKING_DEPARTED.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// On a single CPU a woken thread runs before its waker has let go of the interpreter: letting it go on for a moment costs

@@ -6,7 +6,7 @@
 //! - a process that may run on one CPU alone never spins;
 //! - at most one thread fewer than there are CPUs spins at a time;
 //! - each thread keeps an estimate: a spin that met its hand-over keeps the budget, one that did not halves it, and a
-//!   budget at its floor costs less than the system call it might save.
+//!   budget at its floor is spent on few waits only.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Longest and shortest spin, in nanoseconds.
 const MAX_NS: u64 = 40_000;
 const MIN_NS: u64 = 1_000;
+/// A thread whose budget is at its floor tries a spin once in this many waits: its hand-overs come from its own CPU.
+const RARELY: u32 = 16;
 /// How many waits pass before the number of CPUs is asked for again: an affinity may change while the process runs.
 const REFRESH: u32 = 4096;
 
@@ -52,11 +54,14 @@ pub fn until(done: impl Fn() -> bool) -> bool {
         return false;
     }
     let cpus = CPUS.load(Ordering::Relaxed);
+    let budget = BUDGET_NS.get();
+    if budget <= MIN_NS && WAITS.get() % RARELY != 0 {
+        return false;
+    }
     if SPINNERS.fetch_add(1, Ordering::Relaxed) >= cpus - 1 {
         SPINNERS.fetch_sub(1, Ordering::Relaxed);
         return done();
     }
-    let budget = BUDGET_NS.get();
     let end = super::deadline::now_ns() + budget;
     let met = loop {
         for _ in 0..32 {

@@ -86,7 +86,7 @@ impl Barrier {
                 Arrival::Broken => return Err(broken(py)),
                 Arrival::Last(index) => {
                     let acted = made.action.as_ref().map_or(Ok(()), |action| action.call0(py).map(drop));
-                    barrier.finish(acted.is_ok()).wake();
+                    attach::wake(py, barrier.finish(acted.is_ok()));
                     return acted.map(|()| index);
                 }
                 Arrival::Waiting(index, node) => match attach::wait(py, &node, deadline, what) {

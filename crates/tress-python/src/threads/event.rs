@@ -31,8 +31,8 @@ impl Event {
     }
 
     /// Sets the event: every thread that waits for it goes on, and later waits return at once.
-    fn set(&self) {
-        self.event.set().wake();
+    fn set(&self, py: Python<'_>) {
+        attach::wake(py, self.event.set());
     }
 
     /// Clears the event: waits block again until it is set.
