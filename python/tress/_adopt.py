@@ -1,16 +1,16 @@
 """Threads and thread classes that were there before `install()`.
 
-After `install()` the name `threading.Thread` means tress's class, a subclass of the standard one. What
-was made of the standard class must still count as a Thread, and code such as
+After `install()` the name `threading.Thread` means tress's class, a subclass of the standard one.
+What was made of the standard class must still count as a Thread, and code such as
 `threading.Thread.__init__(self)` in a class that was defined earlier must still fit its base. So:
 
-* a class that derives directly from the standard Thread (`_MainThread`, `_DummyThread`, a user's) is
-  given tress's Thread as its base instead;
+* a class that derives directly from the standard Thread (`_MainThread`, `_DummyThread`, a user's)
+  is given tress's Thread as its base instead;
 * a thread of exactly the standard class becomes one of tress's class, and every thread gets the
   attributes that tress's Thread keeps its state in.
 
-Both are possible because tress's Thread has the layout of the standard one. What refuses the change all
-the same (another layout, an inconsistent order of bases) is left as it is.
+Both are possible because tress's Thread has the layout of the standard one. What refuses the change
+all the same (another layout, an inconsistent order of bases) is left as it is.
 """
 
 from __future__ import annotations

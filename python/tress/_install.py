@@ -2,14 +2,14 @@
 
 The contract:
 
-* What is replaced are attributes of modules. The modules stay the objects they are, so `import threading`
-  made anywhere, at any time, sees the classes of the moment.
-* What replaces what is derived, not listed: a public name of a tress module that is another object than
-  the one of that name in the standard module. Every loaded module of the standard library that holds
-  the very same old object under a public name (`from threading import RLock`) gets the new one too.
-  Modules of anybody else are not touched.
-* `uninstall()` puts back what is tress's, also in modules of the standard library that were imported
-  meanwhile. An attribute that somebody else has set since stays as it is.
+* What is replaced are attributes of modules. The modules stay the objects they are, so `import
+  threading` made anywhere, at any time, sees the classes of the moment.
+* What replaces what is derived, not listed: a public name of a tress module that is another object
+  than the one of that name in the standard module. Every loaded module of the standard library that
+  holds the very same old object under a public name (`from threading import RLock`) gets the new
+  one too. Modules of anybody else are not touched.
+* `uninstall()` puts back what is tress's, also in modules of the standard library that were
+  imported meanwhile. An attribute that somebody else has set since stays as it is.
 * One lock covers every change, and a change that fails half-way is taken back.
 """
 
@@ -125,7 +125,8 @@ def _holders(wanted: dict[int, _Pair]) -> Iterator[tuple[ModuleType, str, _Pair]
         if package not in sys.stdlib_module_names or package in _LEFT_ALONE or module is None:
             continue
         for name, value in list(vars(module).items()):
-            # A private name is a part that the module itself is made of, such as threading._allocate_lock.
+            # A private name is a part that the module itself is made of, such as
+            # threading._allocate_lock.
             if id(value) in wanted and not name.startswith("_"):
                 yield module, name, wanted[id(value)]
 
@@ -137,13 +138,14 @@ _strands: dict[str, _Strand] = {}
 def install(*strands: str) -> None:
     """Put tress's classes in place of the standard library's, inside the standard modules.
 
-    With no argument every strand that exists is installed; today that is `"threads"`: the classes and
-    functions of `threading`, `queue` and `concurrent.futures`. Installing what is installed does
-    nothing. It may be called at any time: objects made before keep working as what they are. Earlier is
-    better, though: names that other modules took by `from threading import Lock` stay the standard ones.
+    With no argument every strand that exists is installed; today that is `"threads"`: the classes
+    and functions of `threading`, `queue` and `concurrent.futures`. Installing what is installed
+    does nothing. It may be called at any time: objects made before keep working as what they are.
+    Earlier is better, though: names that other modules took by `from threading import Lock` stay
+    the standard ones.
 
-    Raises ValueError for a name that is no strand, NotImplementedError for a strand that tress does not
-    have yet, and TypeError for anything but a string.
+    Raises ValueError for a name that is no strand, NotImplementedError for a strand that tress does
+    not have yet, and TypeError for anything but a string.
     """
     wanted = _checked("install", strands) or _AVAILABLE
     with _lock:
@@ -171,8 +173,8 @@ def uninstall(*strands: str) -> None:
 def installed() -> dict[str, tuple[Replacement, ...]]:
     """Tell what is replaced now: for each installed strand its replacements, sorted by place.
 
-    The result is empty, and so false, when nothing is installed. It is what the modules hold at this
-    moment, so a replacement that somebody has overwritten is not among them.
+    The result is empty, and so false, when nothing is installed. It is what the modules hold at
+    this moment, so a replacement that somebody has overwritten is not among them.
     """
     with _lock:
         return {

@@ -1,9 +1,9 @@
 """Classes of the standard library that need a standard base.
 
-`multiprocessing.synchronize.Barrier` is made of `threading.Barrier`'s code: it keeps the state that this
-code works on in shared memory. On tress's Barrier, whose state is native, it would wait for threads of
-its own process only. The module is imported on first use, perhaps long after `install()`, so it gets to
-see the standard class while it is being executed.
+`multiprocessing.synchronize.Barrier` is made of `threading.Barrier`'s code: it keeps the state that
+this code works on in shared memory. On tress's Barrier, whose state is native, it would wait for
+threads of its own process only. The module is imported on first use, perhaps long after
+`install()`, so it gets to see the standard class while it is being executed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 KEPT = {"multiprocessing.synchronize": ("threading", "Barrier")}
-"""For the module that is imported, the attribute that must be the standard one while it is executed."""
+"""For a module that is imported, the attribute that must be the standard one meanwhile."""
 
 
 class KeepStandardBases:

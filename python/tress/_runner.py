@@ -2,16 +2,18 @@
 
 It puts tress in place of the standard classes, then runs a program the way the interpreter runs it:
 
-* The program's code is executed in a fresh `sys.modules["__main__"]` that the runner neither restores
-  nor clears. Threads that outlive the main thread, atexit functions and pickle find there what they
-  find under `python program.py`.
-* The end is the interpreter's own. SystemExit, KeyboardInterrupt and every other exception travel out
-  of the runner untouched, so exit codes, death by SIGINT, waiting for threads and atexit are not
-  imitated. Only `sys.excepthook` is stood in for, once, to take the runner's frames off the traceback.
-* Modules, directories and zip files go through the `runpy` function that the interpreter itself calls.
+* The program's code is executed in a fresh `sys.modules["__main__"]` that the runner neither
+  restores nor clears. Threads that outlive the main thread, atexit functions and pickle find there
+  what they find under `python program.py`.
+* The end is the interpreter's own. SystemExit, KeyboardInterrupt and every other exception travel
+  out of the runner untouched, so exit codes, death by SIGINT, waiting for threads and atexit are
+  not imitated. Only `sys.excepthook` is stood in for, once, to take the runner's frames off the
+  traceback.
+* Modules, directories and zip files go through the `runpy` function that the interpreter itself
+  calls.
 
-What differs from `python program.py`: below the program's first frame lie the runner's, so a program
-that walks its own stack to the bottom sees them, and `sys.orig_argv` names tress.
+What differs from `python program.py`: below the program's first frame lie the runner's, so a
+program that walks its own stack to the bottom sees them, and `sys.orig_argv` names tress.
 """
 
 from __future__ import annotations
@@ -253,7 +255,7 @@ def _code_of(loader: SourcelessFileLoader) -> CodeType:
 
 
 def _register_source(code: CodeType, text: str) -> None:
-    """Let tracebacks show the lines of `-c` code, where the interpreter does so (3.13 and later)."""
+    """Let tracebacks show the lines of `-c` code, as the interpreter does from 3.13 on."""
     if sys.version_info < (3, 13):
         return
     import linecache
@@ -316,7 +318,8 @@ class _Farewell:
     """Stands in for `sys.excepthook` once, for the exception that ends the program.
 
     The exception travels on through the runner's frames to the interpreter, which then calls this
-    object. It puts the traceback back to where the program ended, and the hook back to the program's.
+    object. It puts the traceback back to where the program ended, and the hook back to the
+    program's.
     """
 
     __slots__ = ("afterwards", "hook", "traceback")

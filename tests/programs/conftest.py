@@ -1,50 +1,14 @@
-"""Running programs in processes of their own, on plain Python and on tress."""
+"""Fixtures of the tests of programs."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-LIMIT_S = 60.0
-"""A program that runs longer hangs; its process is then killed and the test fails."""
-
-PLAIN = (sys.executable,)
-TRESS = (sys.executable, "-m", "tress")
-
-
-class Outcome(NamedTuple):
-    """All that a shell sees of a program."""
-
-    stdout: str
-    stderr: str
-    code: int
-
-
-def run_process(
-    command: Sequence[str],
-    *,
-    cwd: Path,
-    stdin: str = "",
-    environment: Mapping[str, str] | None = None,
-) -> Outcome:
-    """Run a command to its end, with the streams decoded as UTF-8."""
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        input=stdin.encode(),
-        capture_output=True,
-        timeout=LIMIT_S,
-        check=False,
-        env={**os.environ, "PYTHONUTF8": "1", **(environment or {})},
-    )
-    return Outcome(done.stdout.decode(), done.stderr.decode(), done.returncode)
-
+from tests.programs.processes import Outcome, run_process
 
 Same = Callable[..., Outcome]
 
@@ -53,8 +17,8 @@ Same = Callable[..., Outcome]
 def same(tmp_path: Path) -> Same:
     """A function that runs arguments on both, in `tmp_path`, and insists on the same outcome.
 
-    `flags` are options of the interpreter. The common outcome is returned, so that a test can also say
-    what it must be.
+    `flags` are options of the interpreter. The common outcome is returned, so that a test can also
+    say what it must be.
     """
 
     def run_same(

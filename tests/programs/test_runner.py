@@ -14,7 +14,9 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from conftest import LIMIT_S, TRESS, Outcome, Same, run_process
+
+from tests.programs.conftest import Same
+from tests.programs.processes import LIMIT_S, TRESS, Outcome, run_process
 
 SHOW_MAIN = """
 import sys
@@ -314,7 +316,7 @@ def test_program_that_cannot_be_compiled(source: str, tmp_path: Path, same: Same
 
 
 HOOKS = {
-    "own": "sys.excepthook = lambda *error: print('hook', error[:2], frames(error[2]), '__file__' in globals())",
+    "own": "sys.excepthook = lambda *error: show('hook', *error)",
     "raising": "sys.excepthook = lambda *error: 1 / 0",
     "exiting": "sys.excepthook = lambda *error: sys.exit(9)",
     "missing": "del sys.excepthook",
@@ -329,10 +331,15 @@ def test_excepthook(hook: str, tmp_path: Path, same: Same) -> None:
         program=f"""
             import atexit, sys
             def frames(traceback):
-                return [traceback.tb_frame.f_code.co_name, *frames(traceback.tb_next)] if traceback else []
+                if traceback is None:
+                    return []
+                return [traceback.tb_frame.f_code.co_name, *frames(traceback.tb_next)]
+            def show(where, kind, error, traceback):
+                print(where, kind, repr(error), "__file__" in globals())
+                print(frames(traceback), frames(error.__traceback__))
             def last():
-                print(sys.last_type, frames(sys.last_traceback), frames(sys.last_value.__traceback__))
-                print(getattr(sys, "excepthook", None) is hook, "__file__" in globals())
+                show("atexit", sys.last_type, sys.last_value, sys.last_traceback)
+                print(getattr(sys, "excepthook", None) is hook)
             atexit.register(last)
             {HOOKS[hook]}
             hook = getattr(sys, "excepthook", None)
@@ -421,7 +428,7 @@ def test_threads_outlive_main(tmp_path: Path, same: Same) -> None:
     )
     for arguments in ((), ("5",), ("none",)):
         outcome = same("program.py", *arguments)
-        # With an argument that is no number main ends with a traceback, and the thread all the same.
+        # With an argument that is no number main ends with a traceback; the thread goes on.
         assert [line.split()[0] for line in outcome.stdout.splitlines()] == [
             "main",
             "thread",
@@ -500,7 +507,7 @@ def test_program_runs_on_tress(tmp_path: Path) -> None:
     code = """
 import queue, threading
 for cls in (threading.Thread, queue.Queue):
-    print(cls.__module__.partition(".")[0], isinstance(threading.current_thread(), threading.Thread))
+    print(cls.__module__.partition(".")[0], isinstance(threading.main_thread(), threading.Thread))
 """
     outcome = run_process([*TRESS, "-c", code], cwd=tmp_path)
     assert outcome == Outcome("tress True\n" * 2, "", 0)
