@@ -6,8 +6,7 @@ What was made of the standard class must still count as a Thread, and code such 
 
 * a class that derives directly from the standard Thread (`_MainThread`, `_DummyThread`, a user's)
   is given tress's Thread as its base instead;
-* a thread of exactly the standard class becomes one of tress's class, and every thread gets the
-  attributes that tress's Thread keeps its state in.
+* a thread of exactly the standard class becomes one of tress's class.
 
 Both are possible because tress's Thread has the layout of the standard one. What refuses the change
 all the same (another layout, an inconsistent order of bases) is left as it is.
@@ -67,5 +66,3 @@ class ThreadAdoption:
             with suppress(TypeError):
                 thread.__class__ = self._ours
                 self._threads.append(weakref.ref(thread))
-        if isinstance(thread, self._ours):
-            thread._equip()

@@ -29,12 +29,6 @@ _UNSET: Any = object()
 _StandardThread = _std.Thread
 
 
-class Started(_native.Event, _std.Event):
-    """The event that a thread sets when it runs."""
-
-    __slots__ = ()
-
-
 class Thread(_StandardThread):
     """A thread of control, as `threading.Thread`, whose outcome `result` returns.
 
@@ -44,6 +38,8 @@ class Thread(_StandardThread):
 
     _outcome: Any = _UNSET
     _failure: BaseException | None = None
+    _told: Any = None
+    """An event for whoever asks for the native id before the thread has told it; made only then."""
 
     def __init__(
         self,
@@ -57,17 +53,7 @@ class Thread(_StandardThread):
         **options: Context | None,
     ) -> None:
         _StandardThread.__init__(self, group, target, name, args, kwargs, daemon=daemon, **options)  # type: ignore[call-arg]
-        self._started: Any = Started()
-        self._told: Any = Started()
-        self._end = _native.ThreadEnd()
-
-    def _equip(self) -> None:
-        """Gives a thread that the standard class made what this class keeps its state in, for `install()`."""
-        if not hasattr(self, "_end"):
-            self._told = Started()
-            if self._started.is_set():
-                self._told.set()
-            self._end = _native.ThreadEnd()
+        self._started: Any = _native.Event()
 
     def start(self) -> None:
         """Starts the thread: `run` is called in it. RuntimeError when it was started before."""
@@ -99,6 +85,7 @@ class Thread(_StandardThread):
                 self._ident = handle.ident
                 self._started.set()
             else:
+                self._told = _native.Event()
                 _std._start_new_thread(self._bootstrap, ())  # type: ignore[attr-defined]
                 self._told.wait()
         except BaseException:
@@ -118,14 +105,14 @@ class Thread(_StandardThread):
     def _bootstrap_inner(self) -> None:
         try:
             self._set_ident()  # type: ignore[attr-defined]
-            self._end.watch()
             if not _HANDLES:
                 self._set_tstate_lock()  # type: ignore[attr-defined]
             self._set_native_id()  # type: ignore[attr-defined]
             if _CONTEXTS:
                 self._set_os_name()  # type: ignore[attr-defined]
             self._started.set()
-            self._told.set()
+            if self._told is not None:
+                self._told.set()
             with _std._active_limbo_lock:  # type: ignore[attr-defined]
                 _std._active[self._ident] = self  # type: ignore[attr-defined]
                 _std._limbo.pop(self, None)  # type: ignore[attr-defined]
@@ -165,10 +152,6 @@ class Thread(_StandardThread):
         if not waits or not self._started.is_set() or self._is_done() or self is _std.current_thread():
             _StandardThread.join(self, timeout)
             return
-        # A moment's look saves two sleeps: one until the thread has ended, one until the system has.
-        if self._end.look():
-            _StandardThread.join(self, timeout)
-            return
         waiting = _native.Waiting("Thread.join", self)
         waiting.enter(timeout)
         try:
@@ -196,8 +179,10 @@ class Thread(_StandardThread):
     def native_id(self) -> int | None:
         """The system's number of the thread; None before it is started."""
         if self._native_id is None and self._started.is_set():
-            while not self._told.wait(0.05) and not self._is_done():
-                pass
+            # The thread sets the number first and then the event, if there is one: one of the two is seen.
+            self._told = _native.Event()
+            while self._native_id is None and not self._is_done():
+                self._told.wait(0.05)
         return self._native_id
 
 

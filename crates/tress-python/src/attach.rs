@@ -136,11 +136,3 @@ pub fn wait_unseen(py: Python<'_>, waiter: &Waiter, deadline: Option<Deadline>) 
         }
     }
 }
-
-/// Looks for a grant of `waiter` for as long as that is likely to pay, without parking.
-pub fn look(py: Python<'_>, waiter: &Waiter) -> bool {
-    py.detach(|| {
-        DEPARTURES.fetch_add(1, Ordering::Release);
-        waiter.spin()
-    })
-}

@@ -40,8 +40,6 @@ mod _native {
     use crate::threads::rlock::RLock;
     #[pymodule_export]
     use crate::threads::semaphore::Semaphore;
-    #[pymodule_export]
-    use crate::threads::thread_end::ThreadEnd;
 
     #[pymodule_init]
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {

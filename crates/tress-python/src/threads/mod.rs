@@ -7,4 +7,3 @@ pub mod event;
 pub mod lock;
 pub mod rlock;
 pub mod semaphore;
-pub mod thread_end;
