@@ -1,7 +1,8 @@
 """tress: Python's processes, threads and coroutines from one Rust engine.
 
-`tress.threading`, `tress.queue` and `tress.concurrent.futures` have the names of the standard modules. A program moves over
-by changing its imports, by `tress.install()`, or not at all: `python -m tress program.py`.
+`tress.threading`, `tress.queue` and `tress.concurrent.futures` have the names of the standard
+modules. A program moves over by changing its imports, by `tress.install()`, or not at all: `python
+-m tress program.py`.
 """
 
 from tress._deadlock import DeadlockError, DeadlockWarning, deadlock

@@ -21,7 +21,9 @@ Mode = Literal["raise", "warn", "off"]
 
 @dataclass(frozen=True)
 class Link:
-    """One thread of a deadlock: it holds a lock that the thread before it wants, and wants the next one."""
+    """One thread of a deadlock: it holds a lock that the thread before it wants, and wants the next
+    one.
+    """
 
     thread_name: str
     """The thread's name."""
@@ -30,7 +32,9 @@ class Link:
     holds: object
     """The lock that it holds and another thread of the chain wants."""
     held_since: str | None
-    """Where it took that lock, as `file:line in function: source`; None where the source does not tell."""
+    """Where it took that lock, as `file:line in function: source`; None where the source does not
+    tell.
+    """
     wants: object
     """The lock that it waits for."""
     stack: traceback.StackSummary
@@ -40,8 +44,9 @@ class Link:
 class DeadlockError(RuntimeError):
     """Threads wait for one another's locks in a circle, and none of them could ever go on.
 
-    Raised in the thread whose wait closed the circle, instead of that wait: it does not hold the lock that it asked for,
-    and the others go on waiting until it releases what they want, usually by leaving its `with` blocks.
+    Raised in the thread whose wait closed the circle, instead of that wait: it does not hold the
+    lock that it asked for, and the others go on waiting until it releases what they want, usually
+    by leaving its `with` blocks.
     """
 
     __module__ = "tress"
@@ -55,21 +60,27 @@ class DeadlockError(RuntimeError):
 
 
 class DeadlockWarning(RuntimeWarning):
-    """What DeadlockError says, where it is not raised; and a thread that waits for a plain lock of its own."""
+    """What DeadlockError says, where it is not raised; and a thread that waits for a plain lock of
+    its own.
+    """
 
     __module__ = "tress"
 
 
 def deadlock(mode: Mode) -> None:
-    """Sets what becomes of a deadlock of Lock and RLock: "raise" a DeadlockError (the default), "warn", or "off".
+    """Sets what becomes of a deadlock of Lock and RLock: "raise" a DeadlockError (the default),
+    "warn", or "off".
 
-    "warn" emits a DeadlockWarning and goes on waiting, "off" does not look. ValueError for another mode.
+    "warn" emits a DeadlockWarning and goes on waiting, "off" does not look. ValueError for another
+    mode.
     """
     _native.set_deadlock_mode(mode)
 
 
 def report(links: list[tuple[int, Any]], may_raise: bool) -> None:
-    """Called by the engine with the threads of a cycle and what each wants; raises, warns or keeps silent."""
+    """Called by the engine with the threads of a cycle and what each wants; raises, warns or keeps
+    silent.
+    """
     if len(links) == 1:
         _report_own_lock(links[0][1])
         return
@@ -87,7 +98,8 @@ def _report_own_lock(lock: object) -> None:
     """
     if threading.active_count() == 1:
         warnings.warn(
-            f"the only thread waits for a lock that it took itself: {lock!r}. Nobody is left to release it.",
+            f"the only thread waits for a lock that it took itself: {lock!r}. "
+            "Nobody is left to release it.",
             DeadlockWarning,
             stacklevel=3,
         )
@@ -117,15 +129,18 @@ def _compose(chain: tuple[Link, ...]) -> str:
         if link.held_since:
             lines.append(f"    taken at {link.held_since}")
         lines.append(f"  wants {link.wants!r}")
-        lines += [f"  {line}" for entry in link.stack.format() for line in entry.rstrip().splitlines()]
+        lines += [
+            f"  {line}" for entry in link.stack.format() for line in entry.rstrip().splitlines()
+        ]
     return "\n".join(lines)
 
 
 def _where_taken(frame: types.FrameType | None, lock: object) -> str | None:
-    """The line of a thread's stack that took `lock`, found in the source: taking a lock records nothing.
+    """The line of a thread's stack that took `lock`, found in the source: taking a lock records
+    nothing.
 
-    A candidate is a `with` statement around the line that is running, or an `acquire` call before it, whose expression
-    (a name or attributes of one) is this very lock.
+    A candidate is a `with` statement around the line that is running, or an `acquire` call before
+    it, whose expression (a name or attributes of one) is this very lock.
     """
     frame = outside(frame)
     while frame is not None:
@@ -161,7 +176,9 @@ def _line_that_takes(frame: types.FrameType, lock: object) -> int | None:
 
 
 def _value(expression: ast.expr, frame: types.FrameType) -> object:
-    """What an expression of names and attributes stands for in a frame, looked up without running anybody's code."""
+    """What an expression of names and attributes stands for in a frame, looked up without running
+    anybody's code.
+    """
     if isinstance(expression, ast.Name):
         for scope in (frame.f_locals, frame.f_globals, frame.f_builtins):
             if expression.id in scope:

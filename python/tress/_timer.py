@@ -1,8 +1,9 @@
 """Timer: a thread that exists only once it has something to do.
 
-Timers that wait are entries in one heap, for which one thread sleeps. A waiting timer is a thread to its user all the same:
-it is alive, enumerated, joined, and holds up the exit of the interpreter unless it is a daemon. It becomes a real thread
-when it fires, and earlier where somebody asks for what only a real thread has (its identifier), or overrides `run`.
+Timers that wait are entries in one heap, for which one thread sleeps. A waiting timer is a thread
+to its user all the same: it is alive, enumerated, joined, and holds up the exit of the interpreter
+unless it is a daemon. It becomes a real thread when it fires, and earlier where somebody asks for
+what only a real thread has (its identifier), or overrides `run`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import _thread
 import enum
 import os
-import threading as _std
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -19,8 +20,10 @@ from typing import Any
 from tress import _native
 from tress._thread import Thread
 
+_std: Any = threading
 
-class _Finished(_native.Event, _std.Event):
+
+class _Finished(_native.Event, threading.Event):
     """The event that ends a timer; setting it by hand is as good as `cancel`."""
 
     def __init__(self, timer: Timer) -> None:
@@ -42,7 +45,7 @@ class _Phase(enum.Enum):
     CANCELLED = enum.auto()
 
 
-_WAITING = (_Phase.PENDING, _Phase.LAUNCHING)
+_WAITING = frozenset({_Phase.PENDING, _Phase.LAUNCHING})
 
 
 class Timer(_std.Timer, Thread):
@@ -71,7 +74,9 @@ class Timer(_std.Timer, Thread):
         self.finished.set()
 
     def run(self) -> Any:
-        """Waits for the rest of the interval, then calls the function unless the timer was cancelled."""
+        """Waits for the rest of the interval, then calls the function unless the timer was
+        cancelled.
+        """
         rest = self._due - time.monotonic() if self._due else self.interval
         self.finished.wait(rest)
         if not self.finished.is_set():
@@ -80,7 +85,7 @@ class Timer(_std.Timer, Thread):
 
     def start(self) -> None:
         """Starts the interval. RuntimeError when the timer was started before."""
-        if type(self).run is not Timer.run or not self._initialized or _shared.is_over:  # type: ignore[attr-defined]
+        if type(self).run is not Timer.run or not self._initialized or _shared.is_over:
             self._phase = _Phase.LAUNCHED
             super().start()
             return
@@ -89,8 +94,8 @@ class Timer(_std.Timer, Thread):
         # A bad interval is found here, in the caller's face, and not in the shared thread.
         self._due = time.monotonic() + self.interval
         self._prepare_context()
-        with _std._active_limbo_lock:  # type: ignore[attr-defined]
-            _std._limbo[self] = self  # type: ignore[attr-defined]
+        with _std._active_limbo_lock:
+            _std._limbo[self] = self
         self._phase = _Phase.PENDING
         self._started.set()
         if self.finished.is_set():
@@ -110,12 +115,14 @@ class Timer(_std.Timer, Thread):
             self._leave_limbo()
 
     def _leave_limbo(self) -> None:
-        with _std._active_limbo_lock:  # type: ignore[attr-defined]
-            _std._limbo.pop(self, None)  # type: ignore[attr-defined]
+        with _std._active_limbo_lock:
+            _std._limbo.pop(self, None)
         self._settled.set()
 
     def _become_thread(self) -> None:
-        """Turns a pending timer into the real thread that runs it; it waits out what is left of the interval."""
+        """Turns a pending timer into the real thread that runs it; it waits out what is left of the
+        interval.
+        """
         if self._phase is not _Phase.PENDING:
             return
         self._phase = _Phase.LAUNCHING
@@ -134,19 +141,26 @@ class Timer(_std.Timer, Thread):
             return False
         return self._phase is _Phase.CANCELLED or super()._is_done()
 
+    def _is_cancelled(self) -> bool:
+        return self._phase is _Phase.CANCELLED
+
     def is_alive(self) -> bool:
-        """Whether the timer was started and neither has its function returned nor has it been cancelled."""
+        """Whether the timer was started and neither has its function returned nor has it been
+        cancelled.
+        """
         if self._phase is _Phase.LAUNCHED:
             return super().is_alive()
         return self._phase in _WAITING
 
     def join(self, timeout: float | None = None) -> None:
-        """Waits until the timer has fired and its function has returned, or it was cancelled, or `timeout` seconds."""
+        """Waits until the timer has fired and its function has returned, or it was cancelled, or
+        `timeout` seconds.
+        """
         if self._phase is _Phase.CANCELLED:
             return
         if self._phase in _WAITING:
             end = None if timeout is None else time.monotonic() + timeout
-            if not self._settled.wait(timeout) or self._phase is _Phase.CANCELLED:
+            if not self._settled.wait(timeout) or self._is_cancelled():
                 return
             if end is not None:
                 timeout = max(0.0, end - time.monotonic())
@@ -154,23 +168,27 @@ class Timer(_std.Timer, Thread):
 
     @property
     def ident(self) -> int | None:
-        """The identifier of the thread; a timer that still waits becomes a thread of its own by this."""
+        """The identifier of the thread; a timer that still waits becomes a thread of its own by
+        this.
+        """
         self._become_thread()
         return super().ident
 
     @property
     def native_id(self) -> int | None:
-        """The system's number of the thread; a timer that still waits becomes a thread of its own by this."""
+        """The system's number of the thread; a timer that still waits becomes a thread of its own
+        by this.
+        """
         self._become_thread()
         return super().native_id
 
     def __repr__(self) -> str:
         if self._phase is _Phase.PENDING:
             rest = max(0.0, self._due - time.monotonic())
-            return f"<{type(self).__name__}({self._name}, waiting, fires in {rest:.3f} s)>"  # type: ignore[attr-defined]
+            return f"<{type(self).__name__}({self._name}, waiting, fires in {rest:.3f} s)>"
         if self._phase is _Phase.CANCELLED:
-            return f"<{type(self).__name__}({self._name}, stopped)>"  # type: ignore[attr-defined]
-        return super().__repr__()
+            return f"<{type(self).__name__}({self._name}, stopped)>"
+        return str(super().__repr__())
 
 
 class _SharedTimers:
@@ -203,9 +221,11 @@ class _SharedTimers:
             del timer
 
     def await_all(self) -> None:
-        """At exit, before threads are joined: a pending timer that is no daemon is waited for, as any thread is."""
+        """At exit, before threads are joined: a pending timer that is no daemon is waited for, as
+        any thread is.
+        """
         self.is_over = True
-        for thread in list(_std._limbo):  # type: ignore[attr-defined]
+        for thread in list(_std._limbo):
             if isinstance(thread, Timer) and not thread.daemon:
                 thread._become_thread()
 
@@ -215,5 +235,5 @@ class _SharedTimers:
 
 
 _shared = _SharedTimers()
-_std._register_atexit(_shared.await_all)  # type: ignore[attr-defined]
+_std._register_atexit(_shared.await_all)
 os.register_at_fork(after_in_child=_shared.after_fork_in_child)

@@ -34,14 +34,17 @@ class Wait:
     seconds_left: float | None
     """Until its timeout; None without one."""
     owner_ident: int | None
-    """The thread that holds the lock it waits for, where that tells who will release it; else None."""
+    """The thread that holds the lock it waits for, where that tells who will release it; else
+    None.
+    """
     owner_name: str | None
     """That thread's name."""
     stack: traceback.StackSummary
     """Where it waits, outermost call first."""
 
     def __str__(self) -> str:
-        text = f"{self.thread_name} ({self.thread_ident}) waits in {self.operation} for {self.seconds:.3f} s"
+        who = f"{self.thread_name} ({self.thread_ident})"
+        text = f"{who} waits in {self.operation} for {self.seconds:.3f} s"
         if self.seconds_left is not None:
             text += f", {self.seconds_left:.3f} s left"
         text += f"\n  on {self.object!r}"
@@ -51,10 +54,14 @@ class Wait:
 
 
 def waits() -> list[Wait]:
-    """Every wait in progress, longest first. A thread that computes, or waits elsewhere than in tress, is not in it."""
+    """Every wait in progress, longest first. A thread that computes, or waits elsewhere than in
+    tress, is not in it.
+    """
     frames = sys._current_frames()
-    # Not `threading.enumerate`: its lock may be held by a thread that a signal handler has interrupted.
-    names = {ident: thread.name for ident, thread in list(threading._active.items())}  # type: ignore[attr-defined]
+    # Not `threading.enumerate`: its lock may be held by a thread that a signal handler has
+    # interrupted.
+    active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
+    names = {ident: thread.name for ident, thread in list(active.items())}
     found = []
     for ident, operation, waited_on, seconds, left, owner in _native.waits():
         found.append(
@@ -77,18 +84,24 @@ def dump_waits(file: TextIO | None = None) -> None:
     """Prints every wait in progress, with its stack, to `file` (standard error by default)."""
     text = io.StringIO()
     found = waits()
-    print(f"{len(found)} thread{'' if len(found) == 1 else 's'} of process {os.getpid()} in a wait", file=text)
+    print(
+        f"{len(found)} thread{'' if len(found) == 1 else 's'} of process {os.getpid()} in a wait",
+        file=text,
+    )
     for wait in found:
         print(wait, file=text)
         for entry in wait.stack.format():
             for line in entry.rstrip().splitlines():
                 print(f"  {line}", file=text)
-    # In one piece: a program that prints from other threads meanwhile does not get between the lines.
+    # In one piece: a program that prints from other threads meanwhile does not get between the
+    # lines.
     print(text.getvalue(), end="", file=sys.stderr if file is None else file, flush=True)
 
 
 class _Watch:
-    """A signal that prints the waits: the handler adds to an eventfd, and a thread that reads it prints."""
+    """A signal that prints the waits: the handler adds to an eventfd, and a thread that reads it
+    prints.
+    """
 
     def __init__(self, signum: int, file: TextIO | None) -> None:
         self.signum = signum
@@ -112,10 +125,11 @@ _watches: dict[int, _Watch] = {}
 def dump_waits_on(signum: int, file: TextIO | None = None) -> None:
     """Makes the signal `signum` print every wait in progress to `file` (standard error by default).
 
-    The signal's handler only adds to an eventfd, and a thread that this call starts does the printing: it works whatever
-    the other threads are doing, as long as they let go of the interpreter now and then. A handler that was set for this
-    signal before is replaced; `signal.signal` replaces this one. A forked child prints its own waits.
-    ValueError for a number that is no signal, OSError for one that cannot be handled.
+    The signal's handler only adds to an eventfd, and a thread that this call starts does the
+    printing: it works whatever the other threads are doing, as long as they let go of the
+    interpreter now and then. A handler that was set for this signal before is replaced;
+    `signal.signal` replaces this one. A forked child prints its own waits. ValueError for a number
+    that is no signal, OSError for one that cannot be handled.
     """
     known = _watches.get(signum)
     if known is not None:

@@ -1,12 +1,14 @@
 """Threads and what they share: the names of the standard `threading`, on tress's engine.
 
-What is not defined here is the standard library's own object: see docs/coverage.md for each name and the reason.
+What is not defined here is the standard library's own object: see docs/coverage.md for each name
+and the reason.
 """
 
 from __future__ import annotations
 
 import sys
 import threading as _std
+from collections.abc import Callable
 from threading import (
     TIMEOUT_MAX,
     BrokenBarrierError,
@@ -26,14 +28,12 @@ from threading import (
     settrace,
     stack_size,
 )
-
-from collections.abc import Callable
 from typing import TypeVar
 
 from tress import _native
-from tress._native import RLock
-from tress._thread import Thread
-from tress._timer import Timer
+from tress._native import RLock as RLock
+from tress._thread import Thread as Thread
+from tress._timer import Timer as Timer
 
 if sys.version_info >= (3, 13):
     from tress._native import Lock
@@ -48,11 +48,13 @@ if sys.version_info >= (3, 15):
 
 _C = TypeVar("_C")
 
-__all__ = [name for name in _std.__all__]
+__all__ = list(_std.__all__)
 
 
 def _owns_methods_of(native: type) -> Callable[[type[_C]], type[_C]]:
-    """Decorates a class on top of a native one: its methods become its own, which makes them faster to call."""
+    """Decorates a class on top of a native one: its methods become its own, which makes them faster
+    to call.
+    """
 
     def own(cls: type[_C]) -> type[_C]:
         _native.own_methods(cls, native)
@@ -76,24 +78,27 @@ class Condition(_native.Condition, _std.Condition):
 
 
 @_owns_methods_of(_native.Semaphore)
-class Semaphore(_native.Semaphore, _std.Semaphore):
+class Semaphore(_native.Semaphore, _std.Semaphore):  # type: ignore[misc]
     """A counter of permits, as `threading.Semaphore`."""
 
     __slots__ = ()
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        # The native `with` goes straight to the counter; a class with a `release` of its own means that one.
+        # The native `with` goes straight to the counter; a class with a `release` of its own means
+        # that one.
         if cls.release is not Semaphore.release and cls.__exit__ is Semaphore.__exit__:
-            cls.__exit__ = _release_at_exit  # type: ignore[method-assign]
+            cls.__exit__ = _release_at_exit  # type: ignore[method-assign, assignment]
 
 
-def _release_at_exit(self: Semaphore, *exc_info: object) -> None:
+def _release_at_exit(
+    self: Semaphore, _type: object = None, _value: object = None, _traceback: object = None
+) -> None:
     self.release()
 
 
 @_owns_methods_of(_native.Semaphore)
-class BoundedSemaphore(Semaphore, _std.BoundedSemaphore):
+class BoundedSemaphore(Semaphore, _std.BoundedSemaphore):  # type: ignore[misc]
     """A semaphore whose value may not pass its initial one, as `threading.BoundedSemaphore`."""
 
     __slots__ = ()
