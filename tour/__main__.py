@@ -65,10 +65,10 @@ def _parse(arguments: Sequence[str] | None, programs: Sequence[Program]) -> argp
 
 
 def _new_table(rounds: int) -> Table:
-    runs = "one run" if rounds == 1 else f"the best of {rounds} runs, in turn"
+    runs = "one run" if rounds == 1 else f"best of {rounds}"
     table = Table(
         title="The same programs on plain Python and on tress",
-        caption=f"Python {platform.python_version()}; wall time in ms from start to end, {runs}",
+        caption=f"Python {platform.python_version()}, ms from start to end, {runs}",
     )
     table.add_column("program", no_wrap=True)
     table.add_column("same output")
@@ -105,8 +105,10 @@ def _show_deadlock(console: Console, folder: Path) -> bool:
         console.print(f"plain: ended with exit code {plain.code}")
     tress = run_once(DEADLOCK, "tress", folder=folder)
     found = tress.code == 0 and "DeadlockError" in tress.stderr
-    console.print(f"tress: ended after {tress.seconds * 1e3:.0f} ms, exit code {tress.code}")
-    console.print((tress.stdout + tress.stderr).rstrip(), markup=False, highlight=False)
+    how = "killed" if tress.code is None else f"exit code {tress.code}"
+    console.print(f"tress: ended after {tress.seconds * 1e3:.0f} ms, {how}")
+    output = (tress.stdout + tress.stderr).rstrip()
+    console.print(output, markup=False, highlight=False, soft_wrap=True)
     return found
 
 

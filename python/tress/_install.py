@@ -76,6 +76,8 @@ class _Strand:
 
     def _compare(self, standard: ModuleType, ours: ModuleType) -> None:
         for name in ours.__all__:
+            if name not in vars(ours):
+                continue  # passed on, and perhaps not even imported, by the module's __getattr__
             new = getattr(ours, name)
             try:
                 old = getattr(standard, name)

@@ -48,7 +48,7 @@ class _Phase(enum.Enum):
 _WAITING = frozenset({_Phase.PENDING, _Phase.LAUNCHING})
 
 
-class Timer(_std.Timer, Thread):
+class Timer(threading.Timer, Thread):
     """Calls a function after `interval` seconds, unless `cancel` is called before."""
 
     def __init__(
