@@ -94,14 +94,17 @@ def print_run(run: Run, *, plain: bool = False, file: TextIO | None = None) -> N
         _print_rich(rich, heading, table, out)
     else:
         _print_plain(heading, table, out)
-    judged = [case for case in run["cases"] if case["placement"] == UNPINNED]
-    judged = [case for case in judged if case["target"] is not None] or []
+    judged = [one for one in by_placement(run, UNPINNED).values() if one["target"] is not None]
     if judged:
         met = sum(case["met"] is True for case in judged)
         print(f"targets met: {met} of {len(judged)}", file=out)
+    failures: dict[str, list[str]] = {}
     for case in run["cases"]:
         if case["error"] is not None:
-            print(f"\n{case['name']} ({case['placement']}): {case['error']}", file=out)
+            where = f"{case['name']} ({case['placement']})"
+            failures.setdefault(case["error"], []).append(where)
+    for error, where_all in failures.items():
+        print(f"\nFAILED: {', '.join(where_all)}\n{error}", file=out)
 
 
 def _rich() -> Any | None:
