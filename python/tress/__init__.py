@@ -5,6 +5,7 @@ modules. A program moves over by changing its imports, by `tress.install()`, or 
 -m tress program.py`.
 """
 
+from tress import _platform as _platform
 from tress._deadlock import DeadlockError, DeadlockWarning, deadlock
 from tress._install import install, installed, uninstall
 from tress._waits import dump_waits, dump_waits_on, waits

@@ -7,6 +7,9 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("tress supports 64-bit Linux (x86-64, aarch64) only");
 
+#[cfg(not(Py_3_11))]
+compile_error!("tress supports CPython 3.11 and later only");
+
 mod attach;
 mod base;
 mod error;
