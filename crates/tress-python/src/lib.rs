@@ -40,6 +40,10 @@ mod _native {
     #[pymodule_export]
     use crate::threads::lock::{Lock, allocate_lock};
     #[pymodule_export]
+    use crate::threads::queue::class::Queue;
+    #[pymodule_export]
+    use crate::threads::queue::simple::SimpleQueue;
+    #[pymodule_export]
     use crate::threads::rlock::RLock;
     #[pymodule_export]
     use crate::threads::semaphore::Semaphore;

@@ -3,6 +3,8 @@
 pub mod barrier;
 pub mod condition;
 pub mod event;
+pub mod heap;
 pub mod lock;
+pub mod queue;
 pub mod rlock;
 pub mod semaphore;

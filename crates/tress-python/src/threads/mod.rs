@@ -5,5 +5,6 @@ pub mod blocking;
 pub mod condition;
 pub mod event;
 pub mod lock;
+pub mod queue;
 pub mod rlock;
 pub mod semaphore;

@@ -1,0 +1,185 @@
+//! A queue that works the standard library's way, for those who reach into it.
+//!
+//! `mutex`, the three conditions and `queue` are live objects of a standard queue: users take the mutex, wait on the conditions
+//! and change the deque behind the queue's back. And a subclass may say how items are kept. A queue that is asked for one of
+//! these, or whose class overrides one of the hooks, is *opened*, for good: its items move into a deque or list of Python's, and
+//! `tress._open_queue` does the rest, under a lock and conditions of tress's.
+//!
+//! The move is atomic to every other thread: the parts are made first, their mutex held; then, under this queue's own mutex, the
+//! core queue is emptied and marked as moved, and the parts are put in place. Threads that waited in the core queue wake up, find
+//! that it has moved, and go on waiting at the open one with what is left of their timeout.
+
+use pyo3::exceptions::PyAttributeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyList, PyModule, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit};
+use tress_core::threads::queue::{Done, Order};
+
+use super::class::Queue;
+use super::wait;
+use crate::base::waits::what;
+
+/// The live parts of an open queue.
+pub struct Parts {
+    pub mutex: Py<PyAny>,
+    pub not_empty: Py<PyAny>,
+    pub not_full: Py<PyAny>,
+    pub all_tasks_done: Py<PyAny>,
+    /// Where the items are: a deque, a list, or whatever `_init` of a subclass says. None until that has run.
+    pub queue: Option<Py<PyAny>>,
+}
+
+impl Parts {
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.mutex)?;
+        visit.call(&self.not_empty)?;
+        visit.call(&self.not_full)?;
+        visit.call(&self.all_tasks_done)?;
+        visit.call(&self.queue)
+    }
+
+    /// New parts, and the mutex held.
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let (mutex, not_empty, not_full, all_tasks_done) =
+            module(py)?.call_method0("make_parts")?.extract()?;
+        Ok(Self { mutex, not_empty, not_full, all_tasks_done, queue: None })
+    }
+}
+
+/// How a class keeps its items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Native(Order),
+    /// By hooks of its own.
+    Open,
+}
+
+/// The functions of an open queue, in Python.
+pub fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    Ok(MODULE.get_or_try_init(py, || py.import("tress._open_queue").map(Bound::unbind))?.bind(py))
+}
+
+const HOOKS: [&str; 4] = ["_init", "_qsize", "_put", "_get"];
+
+/// How `class` keeps its items: natively if its hooks are those of a standard class.
+pub fn kind(class: &Bound<'_, PyType>) -> PyResult<Kind> {
+    type Standard = [(Py<PyTuple>, Order); 3];
+    static STANDARD: PyOnceLock<Standard> = PyOnceLock::new();
+    let py = class.py();
+    let hooks = |class: &Bound<'_, PyAny>| -> PyResult<Py<PyTuple>> {
+        let found: Vec<_> = HOOKS
+            .iter()
+            .map(|name| class.getattr_opt(*name).map(|hook| hook.map(Bound::unbind)))
+            .collect::<PyResult<_>>()?;
+        Ok(PyTuple::new(py, found)?.unbind())
+    };
+    let standard = STANDARD.get_or_try_init(py, || -> PyResult<Standard> {
+        let module = py.import("queue")?;
+        Ok([
+            (hooks(&module.getattr("Queue")?)?, Order::Fifo),
+            (hooks(&module.getattr("LifoQueue")?)?, Order::Lifo),
+            (hooks(&module.getattr("PriorityQueue")?)?, Order::Sorted),
+        ])
+    })?;
+    let own = hooks(class.as_any())?;
+    if own.bind(py).iter().all(|hook| hook.is_none()) {
+        return Ok(Kind::Native(Order::Fifo));
+    }
+    for (hooks, order) in standard {
+        if hooks.bind(py).iter().zip(own.bind(py).iter()).all(|(one, other)| one.is(&other)) {
+            return Ok(Kind::Native(*order));
+        }
+    }
+    Ok(Kind::Open)
+}
+
+/// Opens the queue, if it is not open yet.
+///
+/// # Errors
+/// What making the parts raises; RuntimeError from within a comparison of the queue's own items. The queue is not opened then.
+pub fn open(slf: &Bound<'_, Queue>) -> PyResult<()> {
+    let this = slf.get();
+    if this.parts().lock().is_some() {
+        return Ok(());
+    }
+    let py = slf.py();
+    let mut parts = Parts::new(py)?;
+    let mutex = parts.mutex.clone_ref(py);
+    let container = match this.kind() {
+        Kind::Native(Order::Fifo) => py.import("collections")?.getattr("deque")?.call0()?,
+        _ => PyList::empty(py).into_any(),
+    };
+    parts.queue = match this.kind() {
+        Kind::Native(_) => Some(container.clone().unbind()),
+        Kind::Open => None,
+    };
+    let items = loop {
+        let mut place = this.parts().lock();
+        if place.is_some() {
+            drop(place);
+            drop(parts);
+            return Ok(());
+        }
+        match this.core().move_out() {
+            Done::Done(items, wakes) => {
+                *place = Some(Box::new(parts));
+                drop(place);
+                wakes.wake();
+                break items;
+            }
+            Done::Moved => {
+                *place = Some(Box::new(parts));
+                break Default::default();
+            }
+            Done::Turn(turn) => {
+                drop(place);
+                wait::take_turn(py, this.core(), turn, what("Queue.mutex", slf))?;
+            }
+        }
+    };
+    let filled =
+        PyList::new(py, items).and_then(|items| container.call_method1(intern!(py, "extend"), (items,)));
+    mutex.call_method0(py, intern!(py, "release"))?;
+    filled.map(drop)
+}
+
+/// Gives the queue new parts, the mutex free, and lets the class's `_init` make the place for the items.
+pub fn start(slf: &Bound<'_, Queue>, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let parts = Parts::new(py)?;
+    parts.mutex.call_method0(py, intern!(py, "release"))?;
+    let old = slf.get().parts().lock().replace(Box::new(parts));
+    drop(old);
+    slf.call_method1(intern!(py, "_init"), (maxsize,))?;
+    Ok(())
+}
+
+/// One of the parts, opening the queue for it.
+pub fn part(
+    slf: &Bound<'_, Queue>,
+    of: impl FnOnce(&Parts) -> Option<&Py<PyAny>>,
+    name: &str,
+) -> PyResult<Py<PyAny>> {
+    open(slf)?;
+    let place = slf.get().parts().lock();
+    place.as_deref().and_then(of).map(|part| part.clone_ref(slf.py())).ok_or_else(|| {
+        PyAttributeError::new_err(format!("a queue has no attribute {name:?} before its _init has made it"))
+    })
+}
+
+/// Sets one of the parts, opening the queue for it.
+pub fn set_part(slf: &Bound<'_, Queue>, set: impl FnOnce(&mut Parts) -> Option<Py<PyAny>>) -> PyResult<()> {
+    open(slf)?;
+    let old = slf.get().parts().lock().as_deref_mut().and_then(set);
+    drop(old);
+    Ok(())
+}
+
+/// Puts back an item that a getter was handed before the queue was opened.
+pub fn put_back(queue: &Bound<'_, PyAny>, item: Py<PyAny>) -> PyResult<()> {
+    module(queue.py())?.call_method1("put_back", (queue, item))?;
+    Ok(())
+}
