@@ -1,8 +1,9 @@
 """The open queue: what a `tress.queue` queue does once somebody reaches into it.
 
-A queue whose `mutex`, conditions or `queue` were asked for, or whose class overrides one of the hooks `_init`, `_qsize`,
-`_put` and `_get`, works as the standard library describes it: every operation holds `mutex`, keeps its items by the
-hooks, and notifies the conditions. Each function here is one method of such a queue; the native class calls it.
+A queue whose `mutex`, conditions or `queue` were asked for, or whose class overrides one of the
+hooks `_init`, `_qsize`, `_put` and `_get`, works as the standard library describes it: every
+operation holds `mutex`, keeps its items by the hooks, and notifies the conditions. Each function
+here is one method of such a queue; the native class calls it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from queue import Empty, Full
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from tress.threading import Condition, Lock
+from tress import _native
+from tress.threading import Condition
 
 if TYPE_CHECKING:
     from tress.queue import Queue
@@ -31,7 +33,7 @@ else:
 
 def make_parts() -> tuple[Any, Condition, Condition, Condition]:
     """The mutex, held, and the conditions not_empty, not_full and all_tasks_done around it."""
-    mutex = Lock()
+    mutex = _native.allocate_lock()
     mutex.acquire()
     return mutex, Condition(mutex), Condition(mutex), Condition(mutex)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import queue as _std
 from queue import Empty, Full
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tress import _native
 from tress._native import SimpleQueue
@@ -15,7 +15,11 @@ from tress._open_queue import ShutDown
 
 __all__ = ["Empty", "Full", "LifoQueue", "PriorityQueue", "Queue", "ShutDown", "SimpleQueue"]
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsRichComparison
+
 _T = TypeVar("_T")
+_Sortable = TypeVar("_Sortable", bound="SupportsRichComparison")
 
 
 class Queue(_native.Queue[_T], _std.Queue[_T]):
@@ -33,11 +37,17 @@ class LifoQueue(Queue[_T], _std.LifoQueue[_T]):
     __slots__ = ()
 
 
-class PriorityQueue(Queue[_T], _std.PriorityQueue[_T]):
+class PriorityQueue(Queue[_Sortable], _std.PriorityQueue[_Sortable]):
     """A queue between threads that gives out the least item first, as `queue.PriorityQueue`.
 
-    Items are compared by `<`, most often tuples `(priority, data)`. A comparison that raises in `get` leaves the queue as
-    it was; one that raises in `put` leaves the item in the queue, not counted as unfinished, as in the standard library.
+    Items are compared by `<`, most often tuples `(priority, data)`. A comparison that raises in
+    `get` leaves the queue as it was; one that raises in `put` leaves the item in the queue, not
+    counted as unfinished, as in the standard library.
     """
 
     __slots__ = ()
+
+
+for _class in (Queue, LifoQueue, PriorityQueue):
+    _native.own_methods(_class, _native.Queue)
+del _class

@@ -8,6 +8,29 @@ use pyo3::types::{PyFloat, PyType};
 use super::wait::Patience;
 use crate::base::argument::{Timeout, seconds};
 
+/// An argument that may be left out, where None is as good as any other object.
+pub struct Given(Option<Py<PyAny>>);
+
+impl Given {
+    pub const NOTHING: Self = Self(None);
+
+    /// What was given, or 0.
+    pub fn or_zero(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        match self.0 {
+            Some(object) => Ok(object.into_bound(py)),
+            None => Ok(0i32.into_pyobject(py)?.into_any()),
+        }
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Given {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self(Some(object.to_owned().unbind())))
+    }
+}
+
 /// The bound that a `maxsize` means: none at 0 and below.
 pub fn bound(maxsize: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     if let Ok(float) = maxsize.cast::<PyFloat>() {

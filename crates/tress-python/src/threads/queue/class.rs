@@ -1,7 +1,5 @@
 //! `Queue`, with the order of items that the class asks for: first in first out, last in first out, or sorted.
 
-use std::collections::VecDeque;
-
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
@@ -9,9 +7,10 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use tress_core::base::sync::Mutex;
 use tress_core::threads::queue::{Done, Join, Order};
 
-use super::argument::{self, bound, patience};
+use super::argument::{self, Given, bound, patience};
 use super::errors;
 use super::open::{self, Kind, Parts};
+use super::sorted::Items;
 use super::wait::{self, Core, Got, Patience, Placed};
 use crate::attach;
 use crate::base::argument::Truth;
@@ -24,7 +23,7 @@ pub struct Queue {
     core: Core,
     kind: Kind,
     /// As it was given.
-    maxsize: Mutex<Option<Py<PyAny>>>,
+    maxsize: Mutex<Py<PyAny>>,
     parts: Mutex<Option<Box<Parts>>>,
 }
 
@@ -55,6 +54,7 @@ impl Queue {
             Placed::Done => Ok(()),
             Placed::Full(_) => Err(errors::full(py)),
             Placed::Closed(_) => Err(errors::shut_down(py)),
+            Placed::Raised(error) => Err(error),
             Placed::Moved(item) => {
                 let timeout = left(patience, timeout)?;
                 open::module(py)?.call_method1(intern!(py, "put"), (slf, item, block, timeout))?;
@@ -88,9 +88,9 @@ impl Queue {
     /// Puts one by one, for those whose items cannot go in together; those that are not in on an error.
     fn put_each(
         slf: &Bound<'_, Self>,
-        mut items: VecDeque<Py<PyAny>>,
+        mut items: Items,
         patience: Patience,
-    ) -> Result<Placed<VecDeque<Py<PyAny>>>, (PyErr, VecDeque<Py<PyAny>>)> {
+    ) -> Result<Placed<Items>, (PyErr, Items)> {
         let py = slf.py();
         while let Some(item) = items.front() {
             match wait::put(py, &slf.get().core, item.clone_ref(py), patience, what("Queue.put_many", slf)) {
@@ -98,6 +98,10 @@ impl Queue {
                 Ok(Placed::Full(_)) => return Ok(Placed::Full(items)),
                 Ok(Placed::Closed(_)) => return Ok(Placed::Closed(items)),
                 Ok(Placed::Moved(_)) => return Ok(Placed::Moved(items)),
+                Ok(Placed::Raised(error)) => {
+                    drop(items.pop_front());
+                    return Err((error, items));
+                }
                 Err(error) => return Err((error, items)),
             }
         }
@@ -115,7 +119,7 @@ fn left(patience: Patience, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Opti
 }
 
 /// `error`, with those items that are not in the queue.
-fn with_remaining(py: Python<'_>, error: PyErr, items: VecDeque<Py<PyAny>>) -> PyErr {
+fn with_remaining(py: Python<'_>, error: PyErr, items: Items) -> PyErr {
     match PyList::new(py, items).and_then(|items| error.value(py).setattr("remaining", items)) {
         Ok(()) => error,
         Err(second) => second,
@@ -142,16 +146,16 @@ impl Queue {
             // Nothing was ever in it, and nobody waits.
             let _ = core.move_out();
         }
-        Ok(Self { core, kind, maxsize: Mutex::new(None), parts: Mutex::new(None) })
+        let maxsize = Given::NOTHING.or_zero(class.py())?.unbind();
+        Ok(Self { core, kind, maxsize: Mutex::new(maxsize), parts: Mutex::new(None) })
     }
 
-    #[pyo3(signature = (maxsize=None))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    #[pyo3(signature = (maxsize=Given::NOTHING))]
+    fn __init__(slf: &Bound<'_, Self>, maxsize: Given) -> PyResult<()> {
         let this = slf.get();
-        let zero = 0i32.into_pyobject(slf.py())?.into_any();
-        let maxsize = maxsize.unwrap_or(&zero);
+        let maxsize = &maxsize.or_zero(slf.py())?;
         let bound = bound(maxsize)?;
-        let old = this.maxsize.lock().replace(maxsize.clone().unbind());
+        let old = std::mem::replace(&mut *this.maxsize.lock(), maxsize.clone().unbind());
         drop(old);
         let items = this.core.reset(bound);
         drop(items);
@@ -164,8 +168,8 @@ impl Queue {
     /// Puts an item into the queue.
     ///
     /// Waits for room where `maxsize` items are in it: for ever, for at most `timeout` seconds, or not at all if `block` is false.
-    /// Raises Full when there was no room in time, and ShutDown when the queue is shut down. The item is in the queue if and only
-    /// if the call returns.
+    /// Raises Full when there was no room in time, and ShutDown when the queue is shut down; the item is
+    /// not in the queue then.
     #[pyo3(signature = (item, block=Truth(true), timeout=None), text_signature = "($self, item, block=True, timeout=None)")]
     fn put(
         slf: &Bound<'_, Self>,
@@ -226,8 +230,7 @@ impl Queue {
         let py = slf.py();
         let this = slf.get();
         let patience = patience(true, timeout)?;
-        let items =
-            items.try_iter()?.map(|item| item.map(Bound::unbind)).collect::<PyResult<VecDeque<_>>>()?;
+        let items = items.try_iter()?.map(|item| item.map(Bound::unbind)).collect::<PyResult<Items>>()?;
         if items.is_empty() {
             return Ok(());
         }
@@ -245,6 +248,7 @@ impl Queue {
                 open::module(py)?.call_method1("put_many", (slf, items, left(patience, timeout)?))?;
                 return Ok(());
             }
+            Ok(Placed::Raised(error)) => return Err(error),
             Err((error, items)) => (error, items),
         };
         Err(with_remaining(py, error, items))
@@ -383,17 +387,14 @@ impl Queue {
     fn maxsize(slf: &Bound<'_, Self>) -> Py<PyAny> {
         let py = slf.py();
         let maxsize = slf.get().maxsize.lock();
-        maxsize.as_ref().map_or_else(
-            || 0i32.into_pyobject(py).map_or_else(|_| py.None(), |zero| zero.into_any().unbind()),
-            |maxsize| maxsize.clone_ref(py),
-        )
+        maxsize.clone_ref(py)
     }
 
     #[setter]
     fn set_maxsize(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.get();
         let bound = bound(maxsize)?;
-        let old = this.maxsize.lock().replace(maxsize.clone().unbind());
+        let old = std::mem::replace(&mut *this.maxsize.lock(), maxsize.clone().unbind());
         drop(old);
         this.core.set_bound(bound).wake();
         Ok(())

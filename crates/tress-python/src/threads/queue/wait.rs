@@ -1,7 +1,5 @@
 //! Putting and getting with blocking, for every class that stands on the core queue.
 
-use std::collections::VecDeque;
-
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tress_core::base::deadline::Deadline;
@@ -10,7 +8,7 @@ use tress_core::base::waitlist::Node;
 use tress_core::base::waits::What;
 use tress_core::threads::queue::{Cancelled, Enrol, Get, Put, Queue, QueueWait, Turn, Unget};
 
-use super::sorted;
+use super::sorted::{self, Items};
 use crate::attach;
 
 pub type Core = Queue<Py<PyAny>>;
@@ -54,6 +52,8 @@ pub enum Placed<C> {
     Closed(C),
     /// To be put into the open queue.
     Moved(C),
+    /// It is in, but this was raised meanwhile.
+    Raised(PyErr),
 }
 
 /// Takes an item out.
@@ -109,7 +109,7 @@ pub fn get(py: Python<'_>, queue: &Core, patience: Patience, what: What) -> PyRe
 /// Puts an item in.
 ///
 /// # Errors
-/// What a signal handler raised, or a comparison of a sorted queue; see [`sorted::put`] for what is in then.
+/// What a signal handler raised; the item is not in.
 pub fn put(
     py: Python<'_>,
     queue: &Core,
@@ -131,8 +131,10 @@ pub fn put(
             Put::Closed(item) => return Ok(Placed::Closed(item)),
             Put::Moved(item) => return Ok(Placed::Moved(item)),
             Put::Sort(item, items) => {
-                sorted::put(py, queue, item, items, 1)?;
-                return Ok(Placed::Done);
+                return Ok(match sorted::put(py, queue, item, items, 1) {
+                    Ok(()) => Placed::Done,
+                    Err(error) => Placed::Raised(error),
+                });
             }
             Put::Turn(back, turn) => {
                 take_turn(py, queue, turn, what)?;
@@ -140,11 +142,14 @@ pub fn put(
             }
             Put::Wait(node, wakes) => {
                 wakes.wake();
-                let (mut rest, next) =
-                    await_room(py, queue, &node, patience, what).map_err(|(error, _)| error)?;
-                let Some(back) = rest.pop_front() else { return Ok(Placed::Done) };
-                item = back;
-                enrol = next;
+                match await_room(py, queue, &node, patience, what) {
+                    Ok((mut rest, next)) => match rest.pop_front() {
+                        Some(back) => (item, enrol) = (back, next),
+                        None => return Ok(Placed::Done),
+                    },
+                    Err((error, rest)) if rest.is_empty() => return Ok(Placed::Raised(error)),
+                    Err((error, _)) => return Err(error),
+                }
             }
         }
     }
@@ -157,10 +162,10 @@ pub fn put(
 pub fn put_all(
     py: Python<'_>,
     queue: &Core,
-    mut items: VecDeque<Py<PyAny>>,
+    mut items: Items,
     patience: Patience,
     what: What,
-) -> Result<Placed<VecDeque<Py<PyAny>>>, (PyErr, VecDeque<Py<PyAny>>)> {
+) -> Result<Placed<Items>, (PyErr, Items)> {
     let mut enrol = if patience.waits() { Enrol::Last } else { Enrol::Never };
     loop {
         match queue.put_all(items, enrol) {
@@ -192,9 +197,9 @@ fn await_room(
     node: &Wait,
     patience: Patience,
     what: What,
-) -> Result<(VecDeque<Py<PyAny>>, Enrol), (PyErr, VecDeque<Py<PyAny>>)> {
+) -> Result<(Items, Enrol), (PyErr, Items)> {
     match attach::wait(py, node.waiter(), patience.deadline(), what) {
-        Ok(Outcome::Granted(Signal::Handed)) => Ok((VecDeque::new(), Enrol::Never)),
+        Ok(Outcome::Granted(Signal::Handed)) => Ok((Items::new(), Enrol::Never)),
         Ok(Outcome::Granted(_)) => Ok((node.take(), Enrol::First)),
         Ok(_) => {
             let (rest, wakes) = queue.cancel_put(node);
