@@ -109,7 +109,7 @@ def _describe(links: list[tuple[int, Any]]) -> Iterator[Link]:
     frames = sys._current_frames()
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for position, (ident, wants) in enumerate(links):
-        holds = links[position - 1][1]
+        holds = _lock_of(links[position - 1][1])
         frame = frames.get(ident)
         yield Link(
             thread_name=names.get(ident, f"Thread {ident}"),
@@ -119,6 +119,11 @@ def _describe(links: list[tuple[int, Any]]) -> Iterator[Link]:
             wants=wants,
             stack=stack_of(frame),
         )
+
+
+def _lock_of(thing: object) -> object:
+    """The lock that somebody who waits for `thing` cannot go on without."""
+    return thing._lock if isinstance(thing, _native.Condition) else thing
 
 
 def _compose(chain: tuple[Link, ...]) -> str:
@@ -140,7 +145,7 @@ def _where_taken(frame: types.FrameType | None, lock: object) -> str | None:
     nothing.
 
     A candidate is a `with` statement around the line that is running, or an `acquire` call before
-    it, whose expression (a name or attributes of one) is this very lock.
+    it, whose expression (a name or attributes of one) is this very lock, or a condition around it.
     """
     frame = outside(frame)
     while frame is not None:
@@ -166,11 +171,11 @@ def _line_that_takes(frame: types.FrameType, lock: object) -> int | None:
             if first <= node.lineno <= running <= (node.end_lineno or node.lineno):
                 for item in node.items:
                     expression = item.context_expr
-                    if expression.lineno <= running and _value(expression, frame) is lock:
+                    if expression.lineno <= running and _lock_of(_value(expression, frame)) is lock:
                         found = max(found or 0, expression.lineno)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr in ("acquire", "__enter__") and first <= node.lineno <= running:
-                if _value(node.func.value, frame) is lock:
+                if _lock_of(_value(node.func.value, frame)) is lock:
                     found = max(found or 0, node.lineno)
     return found
 

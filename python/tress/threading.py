@@ -28,6 +28,7 @@ from threading import (
     settrace,
     stack_size,
 )
+from types import MethodDescriptorType, WrapperDescriptorType
 from typing import TypeVar
 
 from tress import _native
@@ -87,8 +88,12 @@ class Semaphore(_native.Semaphore, _std.Semaphore):  # type: ignore[misc]
         super().__init_subclass__(**kwargs)
         # The native `with` goes straight to the counter; a class with a `release` of its own means
         # that one.
-        if cls.release is not Semaphore.release and cls.__exit__ is Semaphore.__exit__:
+        if not _is_native(cls.release) and _is_native(cls.__exit__):
             cls.__exit__ = _release_at_exit  # type: ignore[method-assign, assignment]
+
+
+def _is_native(method: object) -> bool:
+    return isinstance(method, MethodDescriptorType | WrapperDescriptorType)
 
 
 def _release_at_exit(

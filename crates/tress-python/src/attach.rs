@@ -33,18 +33,8 @@ pub fn wait(py: Python<'_>, waiter: &Waiter, deadline: Option<Deadline>, what: W
     wait_entered(py, || (), waiter, deadline, || waits::enter(what, deadline))
 }
 
-/// As [`wait`], for one that has something to do first, detached: waking whoever needs the interpreter to go on.
-pub fn wait_after(
-    py: Python<'_>,
-    first: impl FnOnce() + Send,
-    waiter: &Waiter,
-    deadline: Option<Deadline>,
-    what: What,
-) -> PyResult<Outcome> {
-    wait_entered(py, first, waiter, deadline, || waits::enter(what, deadline))
-}
-
-/// As [`wait`], for one that makes its own entry into the registry of waits.
+/// As [`wait`], for one that has something to do first, detached (waking whoever needs the interpreter to go on), and that
+/// makes its own entry into the registry of waits.
 pub fn wait_entered<'a>(
     py: Python<'_>,
     first: impl FnOnce() + Send,

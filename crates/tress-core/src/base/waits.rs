@@ -7,7 +7,8 @@
 //!
 //! A link holds only while its owner can be trusted: a plain lock that was ever released by another thread than its taker
 //! is a signal, not a possession ([`Lock::owner`] says [`NOBODY`] then), a wait with a deadline ends by itself, and a
-//! thread whose lock has just been handed to it is on its way.
+//! thread whose lock has just been handed to it is on its way. A wait for a condition counts as one for the condition's lock
+//! without a deadline: however it ends, its thread goes on only when it has that lock again.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -59,9 +60,17 @@ pub struct Cycle {
     pub links: Vec<Link>,
 }
 
+/// Which lock a thread cannot go on without.
+#[derive(Clone, Copy)]
+struct Wanted {
+    lock: NonNull<Lock>,
+    /// It waits for the lock itself, and not for something that comes before it.
+    now: bool,
+}
+
 struct Record {
     waiting: Waiting,
-    lock: Option<NonNull<Lock>>,
+    wanted: Option<Wanted>,
     /// The wait of the same thread that this one interrupted: a signal handler may wait, too.
     outer: Option<Box<Record>>,
 }
@@ -107,7 +116,12 @@ pub fn enter(what: What, deadline: Option<Deadline>) -> Entry<'static> {
 
 /// Enters a wait of the calling thread for `lock`, whatever cycle that may close.
 pub fn enter_lock_unchecked(what: What, deadline: Option<Deadline>, lock: &Lock) -> Entry<'_> {
-    insert(&mut REGISTRY.lock(), what, deadline, Some(lock))
+    insert(&mut REGISTRY.lock(), what, deadline, Some(Wanted { lock: NonNull::from(lock), now: true }))
+}
+
+/// Enters a wait of the calling thread for a condition that belongs to `lock`.
+pub fn enter_condition(what: What, deadline: Option<Deadline>, lock: &Lock) -> Entry<'_> {
+    insert(&mut REGISTRY.lock(), what, deadline, Some(Wanted { lock: NonNull::from(lock), now: false }))
 }
 
 /// Enters a wait without a deadline of the calling thread for `lock`.
@@ -125,28 +139,31 @@ pub fn enter_lock<'a>(what: What, lock: &'a Lock) -> Result<Entry<'a>, Cycle> {
             return Err(Cycle { links });
         }
         let Some(record) = registry.get(&owner) else { break };
-        let (Some(wanted), None) = (record.lock, record.waiting.deadline) else { break };
+        let Some(wanted) = record.wanted else { break };
+        if wanted.now && record.waiting.deadline.is_some() {
+            break;
+        }
         // SAFETY: see `Record`: it is in the registry, whose mutex is held, so the lock is still borrowed.
-        let next = unsafe { wanted.as_ref() }.owner();
+        let next = unsafe { wanted.lock.as_ref() }.owner();
         if next == owner {
             break;
         }
         links.push(Link { thread: owner, wants: record.waiting.what.object });
         owner = next;
     }
-    Ok(insert(&mut registry, what, None, Some(lock)))
+    Ok(insert(&mut registry, what, None, Some(Wanted { lock: NonNull::from(lock), now: true })))
 }
 
 fn insert<'a>(
     registry: &mut BTreeMap<ThreadId, Record>,
     what: What,
     deadline: Option<Deadline>,
-    lock: Option<&'a Lock>,
+    wanted: Option<Wanted>,
 ) -> Entry<'a> {
     let thread = thread_id::current();
     let waiting = Waiting { thread, what, since_ns: now_ns(), deadline, owner: NOBODY };
     let outer = registry.remove(&thread).map(Box::new);
-    registry.insert(thread, Record { waiting, lock: lock.map(NonNull::from), outer });
+    registry.insert(thread, Record { waiting, wanted, outer });
     Entry { thread, generation: super::fork::generation(), lock: PhantomData }
 }
 
@@ -155,7 +172,10 @@ pub fn visit(mut visit: impl FnMut(Waiting)) {
     let registry = REGISTRY.lock();
     for record in registry.values() {
         // SAFETY: as in `enter_lock`.
-        let owner = record.lock.map_or(NOBODY, |lock| unsafe { lock.as_ref() }.owner());
+        let owner = record
+            .wanted
+            .filter(|wanted| wanted.now)
+            .map_or(NOBODY, |wanted| unsafe { wanted.lock.as_ref() }.owner());
         visit(Waiting { owner, ..record.waiting });
     }
 }

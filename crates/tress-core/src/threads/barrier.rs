@@ -7,7 +7,8 @@
 //! | Broken  | is refused                             | [`Barrier::reset`]                                       |
 //!
 //! Each wait is ended by a grant of its own, so nobody of the next generation can be mistaken for one of the last, and
-//! there is no draining: a thread may come round again before the others have left.
+//! there is no draining: a thread may come round again before the others have left. Once all have met, a wait's timeout means
+//! nothing any more: however long the action takes, its outcome is everybody's.
 
 use crate::base::sync::{Arc, Mutex};
 use crate::base::waiter::{Cancel, Signal, Waiter};
@@ -24,9 +25,24 @@ enum Phase {
 struct State {
     phase: Phase,
     arrived: usize,
+    /// Places of those that took their arrival back, for those that come in their stead.
+    vacated: Vec<usize>,
     waiting: WaitList,
     gate: WaitList,
     abort_after_action: bool,
+}
+
+impl State {
+    fn empty(&mut self) {
+        self.arrived = 0;
+        self.vacated.clear();
+    }
+
+    fn fail(&mut self, wakes: &mut Wakes) {
+        self.phase = Phase::Broken;
+        self.empty();
+        self.waiting.grant_all(Signal::Broken, wakes);
+    }
 }
 
 /// What became of an arrival.
@@ -43,6 +59,18 @@ pub enum Arrival {
     Gate(Arc<Waiter>),
 }
 
+/// What becomes of a wait whose time is up.
+#[derive(Debug)]
+#[must_use]
+pub enum TimedOut {
+    /// All had met before.
+    Met,
+    /// All have met and the action runs: wait on without a deadline.
+    Acting,
+    /// The barrier is broken, now or before; wake the others.
+    Broken(Wakes),
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Barrier {
@@ -56,6 +84,7 @@ impl Barrier {
         let state = State {
             phase: Phase::Filling,
             arrived: 0,
+            vacated: Vec::new(),
             waiting: WaitList::new(),
             gate: WaitList::new(),
             abort_after_action: false,
@@ -90,7 +119,8 @@ impl Barrier {
                 Arrival::Gate(node)
             }
             Phase::Filling => {
-                let index = state.arrived;
+                let arrived = state.arrived;
+                let index = state.vacated.pop().unwrap_or(arrived);
                 state.arrived += 1;
                 if state.arrived >= self.parties {
                     state.phase = Phase::Acting;
@@ -108,33 +138,40 @@ impl Barrier {
         let mut wakes = Wakes::none();
         let mut state = self.state.lock();
         state.waiting.grant_all(if succeeded { Signal::Handed } else { Signal::Broken }, &mut wakes);
-        state.arrived = 0;
+        state.empty();
         let aborted = std::mem::take(&mut state.abort_after_action);
         state.phase = if succeeded && !aborted { Phase::Filling } else { Phase::Broken };
         state.gate.grant_all(Signal::Retry, &mut wakes);
         wakes
     }
 
-    /// Ends a wait whose time is up: true when all had met meanwhile, else the barrier is broken (now, or was before).
-    pub fn time_out(&self, node: &Waiter) -> (bool, Wakes) {
-        match node.cancel() {
-            Cancel::Granted(Signal::Handed) => (true, Wakes::none()),
-            Cancel::Granted(_) => (false, Wakes::none()),
-            Cancel::Cancelled => (false, self.abort()),
+    /// Ends a wait whose time is up.
+    pub fn time_out(&self, node: &Waiter) -> TimedOut {
+        let mut wakes = Wakes::none();
+        let mut state = self.state.lock();
+        if state.phase == Phase::Acting && node.granted().is_none() {
+            return TimedOut::Acting;
         }
+        match node.cancel() {
+            Cancel::Granted(Signal::Handed) => return TimedOut::Met,
+            Cancel::Granted(_) => {}
+            Cancel::Cancelled => state.fail(&mut wakes),
+        }
+        TimedOut::Broken(wakes)
     }
 
-    /// Takes back an arrival whose thread was interrupted: the others go on waiting. True when all had met meanwhile.
-    pub fn leave(&self, node: &Waiter) -> bool {
-        match node.cancel() {
-            Cancel::Granted(signal) => signal == Signal::Handed,
-            Cancel::Cancelled => {
-                let mut state = self.state.lock();
-                state.arrived = state.arrived.saturating_sub(1);
-                state.waiting.note_cancelled();
-                false
-            }
+    /// Takes back the arrival of a thread that was interrupted: the others go on waiting. True when all had met meanwhile.
+    pub fn leave(&self, index: usize, node: &Waiter) -> bool {
+        let mut state = self.state.lock();
+        if let Cancel::Granted(signal) = node.cancel() {
+            return signal == Signal::Handed;
         }
+        if state.phase == Phase::Filling {
+            state.arrived -= 1;
+            state.vacated.push(index);
+        }
+        state.waiting.note_cancelled();
+        false
     }
 
     /// Gives up a wait at the gate.
@@ -151,11 +188,9 @@ impl Barrier {
         if state.phase == Phase::Acting {
             // All have met: they pass, and the next generation is the one that is broken.
             state.abort_after_action = true;
-            return wakes;
+        } else {
+            state.fail(&mut wakes);
         }
-        state.phase = Phase::Broken;
-        state.arrived = 0;
-        state.waiting.grant_all(Signal::Broken, &mut wakes);
         wakes
     }
 
@@ -164,9 +199,8 @@ impl Barrier {
         let mut wakes = Wakes::none();
         let mut state = self.state.lock();
         if state.phase != Phase::Acting {
+            state.fail(&mut wakes);
             state.phase = Phase::Filling;
-            state.arrived = 0;
-            state.waiting.grant_all(Signal::Broken, &mut wakes);
         }
         wakes
     }

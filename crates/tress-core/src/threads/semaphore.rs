@@ -18,7 +18,10 @@ const CLOSED: u64 = 2;
 const ONE: u64 = 4;
 const FLAGS: u64 = WAITERS | CLOSED;
 
-/// A release would have raised the value above the bound.
+/// The largest number of permits: the flags take two bits, and the sum of two such numbers must not wrap round.
+pub const MOST: u64 = u64::MAX >> 3;
+
+/// A release would have raised the value above the bound, or above [`MOST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AboveBound;
 
@@ -135,15 +138,16 @@ impl Semaphore {
         }
     }
 
-    /// Gives `count` permits, as long as the value stays within `bound`.
+    /// Gives `count` permits, at most [`MOST`], as long as the value stays within `bound`; without one, within [`MOST`].
     ///
     /// # Errors
     /// [`AboveBound`]; nothing was given then.
     #[inline]
     pub fn release(&self, count: u64, bound: Option<u64>) -> Result<Wakes<LockWait>, AboveBound> {
+        let bound = bound.unwrap_or(MOST);
         let mut seen = self.state.load(Ordering::Relaxed);
         loop {
-            if bound.is_some_and(|bound| seen / ONE + count > bound) {
+            if seen / ONE + count > bound {
                 return Err(AboveBound);
             }
             if seen & WAITERS != 0 {

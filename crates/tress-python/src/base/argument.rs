@@ -116,3 +116,30 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Truth {
         object.is_truthy().map(Self)
     }
 }
+
+/// A number of things: any int. One of more than 63 bits counts as the largest (or smallest) there is.
+#[derive(Clone, Copy, Debug)]
+pub struct Count(pub i64);
+
+impl Count {
+    /// The default of most.
+    pub const ONE: Self = Self(1);
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Count {
+    type Error = PyErr;
+
+    #[inline]
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        match object.extract::<i64>() {
+            Ok(count) => Ok(Self(count)),
+            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
+                Ok(Self(if object.lt(0)? { i64::MIN } else { i64::MAX }))
+            }
+            Err(_) => {
+                let kind = object.get_type().name()?.to_string();
+                Err(PyTypeError::new_err(format!("must be an int, not {kind}")))
+            }
+        }
+    }
+}

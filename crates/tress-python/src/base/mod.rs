@@ -2,6 +2,7 @@
 
 pub mod argument;
 pub mod deadlock;
+pub mod held;
 pub mod own;
 pub mod signals;
 pub mod timer;

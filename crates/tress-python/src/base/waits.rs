@@ -3,9 +3,12 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyAny;
+use pyo3::{PyTraverseError, PyVisit};
 use tress_core::base::deadline::{Deadline, now_ns};
 use tress_core::base::sync::Mutex;
 use tress_core::base::waits::{self as registry, Entry, What};
+
+use super::held::Held;
 
 /// One wait: thread, operation, object, seconds since, seconds left or None, owner's thread or None.
 type Wait = (u64, &'static str, Option<Py<PyAny>>, f64, Option<f64>, Option<u64>);
@@ -48,7 +51,7 @@ pub fn waits(py: Python<'_>) -> Vec<Wait> {
 #[pyclass(module = "tress._native", frozen)]
 pub struct Waiting {
     operation: &'static str,
-    object: Py<PyAny>,
+    object: Held,
     entry: Mutex<Option<Entry<'static>>>,
 }
 
@@ -62,18 +65,29 @@ impl Waiting {
         let operation = OPERATIONS.into_iter().find(|known| *known == operation).ok_or_else(|| {
             PyValueError::new_err(format!("operation must be one of {OPERATIONS:?}, not {operation:?}"))
         })?;
-        Ok(Self { operation, object, entry: Mutex::new(None) })
+        Ok(Self { operation, object: Held::new(object), entry: Mutex::new(None) })
     }
 
     #[pyo3(signature = (timeout=None))]
-    fn enter(&self, timeout: Option<f64>) {
+    fn enter(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+        let object = self.object.get(py)?.as_ptr() as usize;
         let deadline = timeout.map(|seconds| Deadline::after_ns((seconds.max(0.0) * 1e9) as u64));
-        let what = What { operation: self.operation, object: self.object.as_ptr() as usize };
+        let what = What { operation: self.operation, object };
         *self.entry.lock() = Some(registry::enter(what, deadline));
+        Ok(())
     }
 
     fn leave(&self) {
         let entry = self.entry.lock().take();
         drop(entry);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.object.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        // A wait in progress is a call on some thread's stack, which the garbage collector does not reach.
+        self.object.clear();
     }
 }

@@ -2,22 +2,31 @@
 
 use std::sync::OnceLock;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
-use tress_core::base::waiter::{Outcome, Signal};
-use tress_core::threads::barrier::{self as core, Arrival};
+use tress_core::base::deadline::Deadline;
+use tress_core::base::waiter::{Outcome, Signal, Waiter};
+use tress_core::base::waits::What;
+use tress_core::threads::barrier::{self as core, Arrival, TimedOut};
 
 use crate::attach;
-use crate::base::argument::Timeout;
+use crate::base::argument::{Count, Timeout};
+use crate::base::held::Held;
 use crate::base::waits::what;
 
 struct Made {
     barrier: core::Barrier,
-    action: Option<Py<PyAny>>,
-    timeout: Option<Py<PyAny>>,
+    action: Option<Held>,
+    timeout: Option<Held>,
+}
+
+impl Made {
+    fn held(&self) -> impl Iterator<Item = &Held> {
+        self.action.iter().chain(&self.timeout)
+    }
 }
 
 /// A meeting point for a fixed number of threads, as `threading.Barrier`.
@@ -31,6 +40,36 @@ fn broken(py: Python<'_>) -> PyErr {
     match CLASS.import(py, "threading", "BrokenBarrierError") {
         Ok(class) => PyErr::from_type(class.clone(), ()),
         Err(error) => error,
+    }
+}
+
+/// Waits as one of those that are not the last to arrive.
+fn wait_for_others(
+    py: Python<'_>,
+    barrier: &core::Barrier,
+    index: usize,
+    node: &Waiter,
+    mut deadline: Option<Deadline>,
+    what: What,
+) -> PyResult<usize> {
+    loop {
+        match attach::wait(py, node, deadline, what) {
+            Ok(Outcome::Granted(Signal::Handed)) => return Ok(index),
+            Ok(Outcome::Granted(_)) => return Err(broken(py)),
+            Ok(_) => match barrier.time_out(node) {
+                TimedOut::Met => return Ok(index),
+                TimedOut::Acting => deadline = None,
+                TimedOut::Broken(wakes) => {
+                    wakes.wake();
+                    return Err(broken(py));
+                }
+            },
+            Err(error) => {
+                // All may have met in the last moment: they pass, and this thread raises what it was told to.
+                let _ = barrier.leave(index, node);
+                return Err(error);
+            }
+        }
     }
 }
 
@@ -53,18 +92,17 @@ impl Barrier {
     #[pyo3(signature = (parties, action=None, timeout=None))]
     fn __init__(
         &self,
-        parties: &Bound<'_, PyAny>,
+        parties: Count,
         action: Option<Py<PyAny>>,
         timeout: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        let count: i64 = parties.extract().map_err(|_| {
-            let kind = parties.get_type().name().map_or_else(|_| "?".into(), |kind| kind.to_string());
-            PyTypeError::new_err(format!("parties must be an int, not {kind}"))
-        })?;
+        let Count(count) = parties;
         if count < 1 {
             return Err(PyValueError::new_err(format!("parties must be >= 1, not {count}")));
         }
-        let _ = self.made.set(Made { barrier: core::Barrier::new(count as usize), action, timeout });
+        let barrier = core::Barrier::new(count as usize);
+        let made = Made { barrier, action: action.map(Held::new), timeout: timeout.map(Held::new) };
+        let _ = self.made.set(made);
         Ok(())
     }
 
@@ -77,32 +115,25 @@ impl Barrier {
         let py = slf.py();
         let made = slf.get().made()?;
         let barrier = &made.barrier;
-        let own = made.timeout.as_ref().map(|own| own.bind(py));
-        let timeout = Timeout::optional(timeout.filter(|timeout| !timeout.is_none()).or(own))?;
+        let own = match &made.timeout {
+            Some(own) if timeout.is_none_or(|timeout| timeout.is_none()) => Some(own.get(py)?),
+            _ => None,
+        };
+        let timeout = Timeout::optional(own.as_ref().or(timeout))?;
         let deadline = timeout.deadline();
         let what = what("Barrier.wait", slf);
         loop {
             match barrier.arrive() {
                 Arrival::Broken => return Err(broken(py)),
                 Arrival::Last(index) => {
-                    let acted = made.action.as_ref().map_or(Ok(()), |action| action.call0(py).map(drop));
+                    let action = made.action.as_ref().map(|action| action.get(py));
+                    let acted = action.map_or(Ok(()), |action| action?.call0().map(drop));
                     attach::wake(py, barrier.finish(acted.is_ok()));
                     return acted.map(|()| index);
                 }
-                Arrival::Waiting(index, node) => match attach::wait(py, &node, deadline, what) {
-                    Ok(Outcome::Granted(Signal::Handed)) => return Ok(index),
-                    Ok(Outcome::Granted(_)) => return Err(broken(py)),
-                    Ok(_) => {
-                        let (met, wakes) = barrier.time_out(&node);
-                        wakes.wake();
-                        return if met { Ok(index) } else { Err(broken(py)) };
-                    }
-                    Err(error) => {
-                        // All may have met in the last moment: they pass, and this thread raises what it was told to.
-                        let _ = barrier.leave(&node);
-                        return Err(error);
-                    }
-                },
+                Arrival::Waiting(index, node) => {
+                    return wait_for_others(py, barrier, index, &node, deadline, what);
+                }
                 Arrival::Gate(node) => match attach::wait(py, &node, deadline, what) {
                     Ok(Outcome::Granted(_)) => {}
                     Ok(_) => {
@@ -150,13 +181,13 @@ impl Barrier {
     }
 
     #[getter(_action)]
-    fn action(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        Ok(self.made()?.action.as_ref().map(|action| action.clone_ref(py)))
+    fn action<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.made()?.action.as_ref().map(|action| action.get(py)).transpose()
     }
 
     #[getter(_timeout)]
-    fn timeout(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        Ok(self.made()?.timeout.as_ref().map(|timeout| timeout.clone_ref(py)))
+    fn timeout<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.made()?.timeout.as_ref().map(|timeout| timeout.get(py)).transpose()
     }
 
     /// Numbers: `parties`, `waiters` and `broken`.
@@ -180,10 +211,15 @@ impl Barrier {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some(made) = self.made.get() {
-            visit.call(&made.action)?;
-            visit.call(&made.timeout)?;
+        for held in self.made.get().into_iter().flat_map(Made::held) {
+            held.traverse(&visit)?;
         }
         Ok(())
+    }
+
+    fn __clear__(&self) {
+        for held in self.made.get().into_iter().flat_map(Made::held) {
+            held.clear();
+        }
     }
 }

@@ -4,15 +4,18 @@ use std::sync::OnceLock;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 use tress_core::base::waiter::{Outcome, Signal};
 use tress_core::base::waitlist::{Node, Wakes};
+use tress_core::base::waits;
 use tress_core::threads::condition::{self as core, GaveUp};
 use tress_core::threads::lock::LockWait;
 
 use crate::attach;
-use crate::base::argument::Timeout;
+use crate::base::argument::{Count, Timeout};
+use crate::base::held::Held;
 use crate::base::waits::what;
 use crate::error::Error;
 
@@ -24,7 +27,7 @@ use super::rlock::RLock;
 enum AnyLock {
     Lock(Py<Lock>),
     RLock(Py<RLock>),
-    Other(Py<PyAny>),
+    Other(Held),
 }
 
 /// What a lock needs to be taken again after a wait.
@@ -52,7 +55,7 @@ impl Condition {
             AnyLock::Lock(lock) => Ok(lock.get().core().is_locked()),
             AnyLock::RLock(lock) => Ok(lock.get().core().is_owned()),
             AnyLock::Other(lock) => {
-                let lock = lock.bind(py);
+                let lock = lock.get(py)?;
                 if let Some(owned) = lock.getattr_opt(intern!(py, "_is_owned"))? {
                     return owned.call0()?.is_truthy();
                 }
@@ -83,7 +86,7 @@ impl Condition {
                 Ok((Saved::Times(count), wakes))
             }
             AnyLock::Other(lock) => {
-                let lock = lock.bind(py);
+                let lock = lock.get(py)?;
                 if let Some(save) = lock.getattr_opt(intern!(py, "_release_save"))? {
                     return Ok((Saved::Other(save.call0()?.unbind()), Wakes::none()));
                 }
@@ -105,9 +108,9 @@ impl Condition {
             }
             (AnyLock::RLock(lock), Saved::Times(count)) => blocking::restore_rlock(lock.bind(py), count),
             (AnyLock::Other(lock), Saved::Other(state)) => {
-                lock.call_method1(py, intern!(py, "_acquire_restore"), (state,)).map(drop)
+                lock.get(py)?.call_method1(intern!(py, "_acquire_restore"), (state,)).map(drop)
             }
-            (AnyLock::Other(lock), _) => lock.call_method0(py, intern!(py, "acquire")).map(drop),
+            (AnyLock::Other(lock), _) => reacquire_other(&lock.get(py)?),
             (AnyLock::RLock(lock), _) => blocking::restore_rlock(lock.bind(py), 1),
         }
     }
@@ -120,9 +123,29 @@ impl Condition {
         match self.lock()? {
             AnyLock::Lock(lock) => lock.bind(py).getattr(name),
             AnyLock::RLock(lock) => lock.bind(py).getattr(name),
-            AnyLock::Other(lock) => lock.bind(py).getattr(name),
+            AnyLock::Other(lock) => lock.get(py)?.getattr(name),
         }
     }
+}
+
+/// Takes a lock that is not ours again after a wait. An exception of the standard lock is a signal handler's, and is kept
+/// until the lock is held: the caller's `with` block is about to release it.
+fn reacquire_other(lock: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = lock.py();
+    let is_standard = lock.get_type().is(standard_lock(py)?);
+    let mut raised = Ok(());
+    loop {
+        match lock.call_method0(intern!(py, "acquire")) {
+            Ok(_) => return raised,
+            Err(error) if is_standard => raised = Err(error),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn standard_lock(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(py, "_thread", "LockType")
 }
 
 #[pymethods]
@@ -141,7 +164,12 @@ impl Condition {
             Some(lock) => match (lock.cast_exact::<Lock>(), lock.cast_exact::<RLock>()) {
                 (Ok(lock), _) => AnyLock::Lock(lock.clone().unbind()),
                 (_, Ok(lock)) => AnyLock::RLock(lock.clone().unbind()),
-                _ => AnyLock::Other(lock.clone().unbind()),
+                _ => {
+                    for needed in [intern!(py, "acquire"), intern!(py, "release")] {
+                        lock.getattr(needed)?;
+                    }
+                    AnyLock::Other(Held::new(lock.clone().unbind()))
+                }
             },
         };
         let _ = slf.get().lock.set(lock);
@@ -154,7 +182,7 @@ impl Condition {
         Ok(match self.lock()? {
             AnyLock::Lock(lock) => lock.clone_ref(py).into_any(),
             AnyLock::RLock(lock) => lock.clone_ref(py).into_any(),
-            AnyLock::Other(lock) => lock.clone_ref(py),
+            AnyLock::Other(lock) => lock.get(py)?.unbind(),
         })
     }
 
@@ -185,7 +213,7 @@ impl Condition {
             AnyLock::Lock(lock) => {
                 Lock::__enter__(lock.bind(py))?;
             }
-            AnyLock::Other(lock) => return lock.bind(py).call_method0(intern!(py, "__enter__")),
+            AnyLock::Other(lock) => return lock.get(py)?.call_method0(intern!(py, "__enter__")),
         }
         Ok(pyo3::types::PyBool::new(py, true).to_owned().into_any())
     }
@@ -202,7 +230,7 @@ impl Condition {
             AnyLock::RLock(lock) => lock.get().release().map(|()| None),
             AnyLock::Lock(lock) => lock.get().release().map(|()| None),
             AnyLock::Other(lock) => lock
-                .bind(py)
+                .get(py)?
                 .call_method1(intern!(py, "__exit__"), (exc_type, exc_value, traceback))
                 .map(Some),
         }
@@ -238,7 +266,17 @@ impl Condition {
             Ok(Outcome::TimedOut)
         } else {
             // Whoever waits for the lock is woken once this thread has let go of the interpreter: not to wait for that.
-            attach::wait_after(py, || wakes.wake(), node.waiter(), timeout.deadline(), what)
+            let deadline = timeout.deadline();
+            attach::wait_entered(
+                py,
+                || wakes.wake(),
+                node.waiter(),
+                deadline,
+                || match lock {
+                    Some(lock) => waits::enter_condition(what, deadline, lock),
+                    None => waits::enter(what, deadline),
+                },
+            )
         };
         let ended = match outcome {
             Ok(Outcome::Granted(signal)) => {
@@ -262,19 +300,19 @@ impl Condition {
     /// Ends the wait of the `n` threads that have waited longest, or of all when there are fewer.
     ///
     /// They go on once they can acquire the lock. RuntimeError when the calling thread has not acquired the lock.
-    #[pyo3(signature = (n=1))]
-    fn notify(&self, py: Python<'_>, n: isize) -> PyResult<()> {
+    #[pyo3(signature = (n=Count::ONE), text_signature = "($self, n=1)")]
+    fn notify(&self, py: Python<'_>, n: Count) -> PyResult<()> {
         if !self.is_owned(py)? {
             return Err(PyRuntimeError::new_err("cannot notify on un-acquired lock"));
         }
-        let (_, wakes) = self.condition.notify(n.max(0) as usize, self.native_lock());
+        let (_, wakes) = self.condition.notify(n.0.max(0) as usize, self.native_lock());
         wakes.wake();
         Ok(())
     }
 
     /// Ends the wait of every thread that waits. RuntimeError when the calling thread has not acquired the lock.
     fn notify_all(&self, py: Python<'_>) -> PyResult<()> {
-        self.notify(py, isize::MAX)
+        self.notify(py, Count(i64::MAX))
     }
 
     /// Whether the calling thread has acquired the lock, as far as the lock can tell.
@@ -289,7 +327,7 @@ impl Condition {
             AnyLock::Lock(lock) => lock.get().core().reset_after_fork(),
             AnyLock::RLock(lock) => lock.get().core().reset_after_fork(),
             AnyLock::Other(lock) => {
-                lock.call_method0(py, intern!(py, "_at_fork_reinit"))?;
+                lock.get(py)?.call_method0(intern!(py, "_at_fork_reinit"))?;
             }
         }
         Ok(())
@@ -314,10 +352,17 @@ impl Condition {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self.lock.get() {
-            Some(AnyLock::Other(lock)) => visit.call(lock),
+            Some(AnyLock::Other(lock)) => lock.traverse(&visit),
             Some(AnyLock::Lock(lock)) => visit.call(lock),
             Some(AnyLock::RLock(lock)) => visit.call(lock),
             None => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        // The other kinds refer to nothing.
+        if let Some(AnyLock::Other(lock)) = self.lock.get() {
+            lock.clear();
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `RLock`.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple, PyType};
 use tress_core::threads::rlock as core;
 
 use crate::base::argument::{LockTimeout, Timeout, Truth};
@@ -48,9 +49,20 @@ impl RLock {
 
 #[pymethods]
 impl RLock {
+    /// Takes any arguments for the constructors of subclasses, as the standard class does; for itself, before 3.15, too.
     #[new]
-    fn new() -> Self {
-        Self::free()
+    #[classmethod]
+    #[pyo3(signature = (*args, **kwargs), text_signature = "()")]
+    fn new(
+        class: &Bound<'_, PyType>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let given = !args.is_empty() || kwargs.is_some_and(|kwargs| !kwargs.is_empty());
+        if cfg!(Py_3_15) && given && class.is(class.py().get_type::<Self>()) {
+            return Err(PyTypeError::new_err("RLock() takes no arguments"));
+        }
+        Ok(Self::free())
     }
 
     /// Acquires the lock, blocking or not; at once when the calling thread owns it.

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use tress_core::threads::semaphore::{self as core, Take};
+use tress_core::threads::semaphore::{self as core, MOST, Take};
 
-use crate::base::argument::{Timeout, Truth};
+use crate::base::argument::{Count, Timeout, Truth};
 use crate::base::waits::what;
 use crate::error::Error;
 
@@ -15,8 +15,6 @@ use super::blocking;
 
 /// No bound.
 const UNBOUNDED: u64 = u64::MAX;
-/// The largest number of permits: two bits of the word are flags.
-const MOST: u64 = u64::MAX >> 3;
 
 /// A counter of permits, as `threading.Semaphore`: `acquire` takes one and waits while there is none, `release` gives.
 #[pyclass(module = "tress._native", frozen, subclass, weakref)]
@@ -44,16 +42,21 @@ impl Semaphore {
         Ok(taken == Take::Taken)
     }
 
-    fn permits(value: &Bound<'_, PyAny>, name: &str) -> PyResult<i64> {
-        value.extract::<i64>().map_err(|error| {
-            let kind = value.get_type().name().map_or_else(|_| "?".into(), |kind| kind.to_string());
-            if error.is_instance_of::<PyTypeError>(value.py()) {
-                PyTypeError::new_err(format!("semaphore {name} must be an int, not {kind}"))
-            } else {
-                PyValueError::new_err(format!("semaphore {name} must fit in 61 bits"))
-            }
-        })
+    fn give(&self, count: u64) -> PyResult<()> {
+        if count > MOST {
+            return Err(too_many());
+        }
+        match self.semaphore.release(count, self.bound()) {
+            Ok(wakes) => wakes.wake(),
+            Err(_) if self.bound().is_none() => return Err(too_many()),
+            Err(error) => return Err(Error::from(error).into()),
+        }
+        Ok(())
     }
+}
+
+fn too_many() -> PyErr {
+    PyValueError::new_err("the value of a semaphore must fit in 61 bits")
 }
 
 #[pymethods]
@@ -64,17 +67,14 @@ impl Semaphore {
         Self { semaphore: core::Semaphore::new(1), bound: AtomicU64::new(UNBOUNDED) }
     }
 
-    #[pyo3(signature = (value=None))]
-    fn __init__(&self, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let Some(value) = value else { return Ok(()) };
-        let value = Self::permits(value, "initial value")?;
-        if value < 0 {
-            return Err(PyValueError::new_err("semaphore initial value must be >= 0"));
+    #[pyo3(signature = (value=Count::ONE))]
+    fn __init__(&self, value: Count) -> PyResult<()> {
+        let value = u64::try_from(value.0)
+            .map_err(|_| PyValueError::new_err("semaphore initial value must be >= 0"))?;
+        if value > MOST {
+            return Err(too_many());
         }
-        if value as u64 > MOST {
-            return Err(PyValueError::new_err("semaphore initial value must fit in 61 bits"));
-        }
-        self.semaphore.set_value(value as u64);
+        self.semaphore.set_value(value);
         Ok(())
     }
 
@@ -96,14 +96,12 @@ impl Semaphore {
     /// Gives `n` permits; wakes as many waiters.
     ///
     /// ValueError when `n` is less than one, and, of a BoundedSemaphore, when the value would pass its initial value.
-    #[pyo3(signature = (n=None), text_signature = "($self, n=1)")]
-    fn release(&self, n: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let n = n.map_or(Ok(1), |n| Self::permits(n, "release count"))?;
-        if n < 1 {
+    #[pyo3(signature = (n=Count::ONE), text_signature = "($self, n=1)")]
+    fn release(&self, n: Count) -> PyResult<()> {
+        if n.0 < 1 {
             return Err(PyValueError::new_err("n must be one or more"));
         }
-        self.semaphore.release(n as u64, self.bound()).map_err(Error::from)?.wake();
-        Ok(())
+        self.give(n.0 as u64)
     }
 
     fn __enter__(slf: &Bound<'_, Self>) -> PyResult<bool> {
@@ -117,8 +115,7 @@ impl Semaphore {
         _value: Option<&Bound<'_, PyAny>>,
         _traceback: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        self.semaphore.release(1, self.bound()).map_err(Error::from)?.wake();
-        Ok(())
+        self.give(1)
     }
 
     /// Permits to be had now.
