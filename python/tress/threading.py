@@ -37,9 +37,11 @@ from tress._thread import Thread as Thread
 from tress._timer import Timer as Timer
 
 if sys.version_info >= (3, 13):
-    from tress._native import Lock
+    from tress._native import Lock as Lock
 else:
-    from tress._native import allocate_lock as Lock
+    from tress._native import allocate_lock
+
+    Lock = allocate_lock
 
 if sys.version_info >= (3, 12):
     from threading import setprofile_all_threads, settrace_all_threads

@@ -1,4 +1,4 @@
-"""Order in tests without sleeping: by what objects and threads say about themselves, with a bound."""
+"""Order in tests without sleeping: by what objects say about themselves, with a bound."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def until(condition: Callable[[], object], what: str) -> None:
 class Runner:
     """A function in a daemon thread, whose outcome is looked at with a bound."""
 
-    def __init__(self, function: Callable[..., Any], *args: object, name: str | None = None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], *args: object, name: str | None = None
+    ) -> None:
         self._function = function
         self._args = args
         self.value: Any = None
@@ -60,7 +62,7 @@ class Runner:
         return self.thread.is_alive()
 
     def is_blocked(self) -> bool:
-        """Whether the thread is in a blocking call: of tress, or, by the look of it, of the standard library."""
+        """Whether the thread is in a blocking call, of tress or, by the look of it, elsewhere."""
         ident = self.thread.ident
         if any(wait.thread_ident == ident for wait in tress.waits()):
             return True

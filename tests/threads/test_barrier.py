@@ -190,7 +190,9 @@ ATTEMPTS: list[Attempt] = [
 ]
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: str(attempt.__code__.co_firstlineno))
+@pytest.mark.parametrize(
+    "attempt", ATTEMPTS, ids=lambda attempt: str(attempt.__code__.co_firstlineno)
+)
 def test_calls_come_to_the_same(attempt: Attempt) -> None:
     assert outcome(attempt, tress.threading) == outcome(attempt, threading)
 
@@ -199,8 +201,9 @@ def test_errors_name_the_argument() -> None:
     for parties in (0, -1):
         with pytest.raises(ValueError, match=f"parties must be >= 1, not {parties}"):
             tress.threading.Barrier(parties)
-    with pytest.raises(TypeError, match="parties.*must be an int, not str"):
+    with pytest.raises(TypeError, match="must be an int, not str") as raised:
         tress.threading.Barrier("2")  # type: ignore[arg-type]
+    assert "'parties'" in raised.value.__notes__[0]
     assert tress.threading.Barrier(2**70).n_waiting == 0
 
 

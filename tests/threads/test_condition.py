@@ -6,13 +6,14 @@ import itertools
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any
 
 import pytest
 
 import tress.threading
-from tests.threads.ordering import Attempt, Runner, blocked, is_ours, outcome, until
+from tests.threads.ordering import Attempt, Runner, is_ours, outcome, until
 
 LATER = 0.01
 
@@ -40,12 +41,11 @@ class OwnLock:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
+    ) -> None:
         self.lock.release()
-        return False
 
 
-LOCKS = {
+LOCKS: dict[str, Callable[[], Any]] = {
     "default": lambda: None,
     "Lock": lambda: tress.threading.Lock(),
     "RLock": lambda: tress.threading.RLock(),
@@ -92,7 +92,7 @@ def test_the_lock(condition: Any, kind: str) -> None:
     assert Runner(condition.acquire, False).result() is False
     assert condition.release() is None
     with condition as entered:
-        assert entered is ("entered" if kind == "own" else True) or entered == "entered"
+        assert entered == ("entered" if kind == "own" else True)
         assert Runner(condition.acquire, False).result() is False
     assert condition.acquire(False) is True
     condition.release()
@@ -291,7 +291,9 @@ ATTEMPTS: list[Attempt] = [
 ]
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: str(attempt.__code__.co_firstlineno))
+@pytest.mark.parametrize(
+    "attempt", ATTEMPTS, ids=lambda attempt: str(attempt.__code__.co_firstlineno)
+)
 def test_calls_come_to_the_same(attempt: Attempt) -> None:
     assert outcome(attempt, tress.threading) == outcome(attempt, threading)
 

@@ -96,7 +96,9 @@ ATTEMPTS: list[Attempt] = [
 
 
 @pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning")
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: str(attempt.__code__.co_firstlineno))
+@pytest.mark.parametrize(
+    "attempt", ATTEMPTS, ids=lambda attempt: str(attempt.__code__.co_firstlineno)
+)
 def test_calls_come_to_the_same(attempt: Attempt) -> None:
     assert outcome(attempt, tress.threading) == outcome(attempt, threading)
 

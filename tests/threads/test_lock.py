@@ -10,9 +10,18 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.threads.ordering import BOUND_S, Attempt, Runner, blocked, is_ours, outcome, until, waiters
 
 import tress.threading
+from tests.threads.ordering import (
+    BOUND_S,
+    Attempt,
+    Runner,
+    blocked,
+    is_ours,
+    outcome,
+    until,
+    waiters,
+)
 
 LATER = 0.01
 
@@ -146,7 +155,9 @@ ATTEMPTS: list[Attempt] = [
 ]
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: str(attempt.__code__.co_firstlineno))
+@pytest.mark.parametrize(
+    "attempt", ATTEMPTS, ids=lambda attempt: str(attempt.__code__.co_firstlineno)
+)
 def test_calls_come_to_the_same(attempt: Attempt) -> None:
     assert outcome(attempt, tress.threading) == outcome(attempt, threading)
 

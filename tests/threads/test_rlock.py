@@ -9,9 +9,18 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.threads.ordering import BOUND_S, Attempt, Runner, blocked, is_ours, outcome, until, waiters
 
 import tress.threading
+from tests.threads.ordering import (
+    BOUND_S,
+    Attempt,
+    Runner,
+    blocked,
+    is_ours,
+    outcome,
+    until,
+    waiters,
+)
 
 LATER = 0.01
 
@@ -169,7 +178,9 @@ ATTEMPTS: list[Attempt] = [
 ]
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: str(attempt.__code__.co_firstlineno))
+@pytest.mark.parametrize(
+    "attempt", ATTEMPTS, ids=lambda attempt: str(attempt.__code__.co_firstlineno)
+)
 def test_calls_come_to_the_same(attempt: Attempt) -> None:
     assert outcome(attempt, tress.threading) == outcome(attempt, threading)
 
@@ -177,7 +188,7 @@ def test_calls_come_to_the_same(attempt: Attempt) -> None:
 def test_it_may_be_subclassed(library: ModuleType) -> None:
     kind: Any = type(library.RLock())
 
-    class Counted(kind):
+    class Counted(kind):  # type: ignore[misc]
         def __init__(self, start: int) -> None:
             self.entered = start
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.threads.ordering import Attempt, Runner, blocked, is_ours, outcome, until, waiters
 
 import tress.threading
+from tests.threads.ordering import Attempt, Runner, blocked, is_ours, outcome, until, waiters
 
 LATER = 0.01
 NAMES = ["Semaphore", "BoundedSemaphore"]
@@ -136,7 +136,9 @@ ATTEMPTS: list[Attempt] = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: str(attempt.__code__.co_firstlineno))
+@pytest.mark.parametrize(
+    "attempt", ATTEMPTS, ids=lambda attempt: str(attempt.__code__.co_firstlineno)
+)
 def test_calls_come_to_the_same(name: str, attempt: Attempt) -> None:
     ours, standard = getattr(tress.threading, name), getattr(threading, name)
     assert outcome(attempt, ours) == outcome(attempt, standard)
@@ -178,7 +180,7 @@ def test_isinstance_works_both_ways() -> None:
 
 
 def test_subclasses_that_override_are_honoured(library: ModuleType, make: Any) -> None:
-    class Counted(make):
+    class Counted(make):  # type: ignore[misc]
         def __init__(self, value: int) -> None:
             super().__init__(value)
             self.calls: list[str] = []
@@ -196,7 +198,8 @@ def test_subclasses_that_override_are_honoured(library: ModuleType, make: Any) -
     semaphore.acquire()
     semaphore.release()
     assert semaphore.calls == ["acquire", "release"]
-    # `__enter__` is the function `acquire` of the class it was written in, `__exit__` calls the method.
+    # `__enter__` is the function `acquire` of the class it was written in, `__exit__` calls the
+    # method.
     with semaphore:
         pass
     assert semaphore.calls == ["acquire", "release", "release"]
@@ -284,8 +287,10 @@ class _Model:
     def settle(self) -> None:
         """Permits go to those that wait."""
         until(
-            lambda: sum(runner.is_running for runner in self.waiting)
-            == max(0, len(self.waiting) - self.value),
+            lambda: (
+                sum(runner.is_running for runner in self.waiting)
+                == max(0, len(self.waiting) - self.value)
+            ),
             "as many waiters go on as there are permits",
         )
         done = [runner for runner in self.waiting if not runner.is_running]
@@ -304,7 +309,9 @@ def test_a_semaphore_is_its_model(value: int, bounded: bool, steps: list[tuple[s
     model = _Model(value, value if bounded else None)
     for step, count in steps:
         if step in ("acquire", "acquire_with_timeout"):
-            taken = semaphore.acquire(False) if step == "acquire" else semaphore.acquire(timeout=0.0001)
+            taken = (
+                semaphore.acquire(False) if step == "acquire" else semaphore.acquire(timeout=0.0001)
+            )
             assert taken == (model.value > 0)
             model.value -= taken
         elif step == "with" and model.value:
@@ -317,7 +324,7 @@ def test_a_semaphore_is_its_model(value: int, bounded: bool, steps: list[tuple[s
         elif step == "release":
             too_many = model.bound is not None and model.value + count > model.bound
             if count < 1 or too_many:
-                with pytest.raises(ValueError, match="n must be|too many"):
+                with pytest.raises(ValueError, match=r"n must be|too many"):
                     semaphore.release(count)
             else:
                 semaphore.release(count)
