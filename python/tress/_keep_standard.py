@@ -4,12 +4,17 @@
 this code works on in shared memory. On tress's Barrier, whose state is native, it would wait for
 threads of its own process only. The module is imported on first use, perhaps long after
 `install()`, so it gets to see the standard class while it is being executed.
+
+On Python 3.11 the standard `BoundedSemaphore` calls its base by a name that `install()` replaces.
+Whoever holds the standard class from before can still use it: its `__init__` keeps the old meaning.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 from importlib.machinery import PathFinder
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,21 +27,33 @@ KEPT = {"multiprocessing.synchronize": ("threading", "Barrier")}
 
 
 class KeepStandardBases:
-    """Finds the modules of `KEPT` for as long as an installation lasts."""
+    """Finds the modules of `KEPT`, and mends the old BoundedSemaphore, as long as it is active."""
 
     def __init__(self) -> None:
         self._standard: dict[str, object] = {}
         for imported, (module, name) in KEPT.items():
             self._standard[imported] = getattr(sys.modules[module], name)
+        self._bounded: Any = threading.BoundedSemaphore
+        self._bounded_init: Any = self._bounded.__init__
+        self._semaphore = threading.Semaphore
 
     def begin(self) -> None:
-        """Take part in imports."""
+        """Become active."""
         sys.meta_path.insert(0, self)
+        if sys.version_info < (3, 12):
+            self._bounded.__init__ = FunctionType(
+                self._bounded_init.__code__,
+                {**vars(threading), "Semaphore": self._semaphore},
+                "__init__",
+                self._bounded_init.__defaults__,
+            )
 
     def end(self) -> None:
-        """Take no part any more."""
+        """Undo what `begin()` did."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)
+            if sys.version_info < (3, 12):
+                self._bounded.__init__ = self._bounded_init
 
     def find_spec(
         self,

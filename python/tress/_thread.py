@@ -43,6 +43,8 @@ class Thread(_StandardThread):
     are right as soon as it returns, and reading `native_id` waits for the thread to tell.
     """
 
+    __module__ = "tress.threading"
+
     if TYPE_CHECKING:
         # What the standard class keeps; some of it on some versions only.
         _initialized: bool

@@ -51,6 +51,8 @@ _WAITING = frozenset({_Phase.PENDING, _Phase.LAUNCHING})
 class Timer(threading.Timer, Thread):
     """Calls a function after `interval` seconds, unless `cancel` is called before."""
 
+    __module__ = "tress.threading"
+
     def __init__(
         self,
         interval: float,
@@ -192,27 +194,42 @@ class Timer(threading.Timer, Thread):
 
 
 class _SharedTimers:
-    """The heap, and the one thread that sleeps for it; it starts with the first timer."""
+    """The heap, and the one thread that sleeps for it: there as long as a timer is pending, and a
+    moment longer.
+    """
+
+    PATIENCE = 0.1
+    """Seconds that the thread stays when no timer is pending: another one may follow."""
 
     def __init__(self) -> None:
         self.timers = _native.Timers()
-        self.is_running = False
         self.is_over = False
+        self.is_running = False
+        # Held for a few lines, so that no timer is added in the moment in which the thread decides
+        # to end.
+        self.change = _thread.allocate_lock()
 
     def add(self, timer: Timer) -> int:
-        number = self.timers.add(timer.interval, timer)
-        if not self.is_running:
-            self.is_running = True
-            try:
-                _thread.start_new_thread(self._run, ())
-            except BaseException:
-                self.is_running = False
-                raise
+        with self.change:
+            number = self.timers.add(timer.interval, timer)
+            if not self.is_running:
+                try:
+                    _thread.start_new_thread(self._run, ())
+                except BaseException:
+                    self.timers.cancel(number)
+                    raise
+                self.is_running = True
         return number
 
     def _run(self) -> None:
         while True:
-            timer = self.timers.next()
+            timer = self.timers.next(self.PATIENCE)
+            if timer is None:
+                with self.change:
+                    if len(self.timers) == 0:
+                        self.is_running = False
+                        return
+                continue
             try:
                 timer._become_thread()
             except BaseException:
@@ -231,6 +248,7 @@ class _SharedTimers:
 
     def after_fork_in_child(self) -> None:
         self.timers.clear()
+        self.change = _thread.allocate_lock()
         self.is_running = False
 
 

@@ -54,14 +54,19 @@ impl Timers {
         object.is_some()
     }
 
-    /// Waits until an object is due and returns it.
-    fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    /// Waits until an object is due and returns it; None after `patience` seconds in which none was pending.
+    fn next(&self, py: Python<'_>, patience: f64) -> PyResult<Option<Py<PyAny>>> {
+        let patience = Deadline::after_ns((patience.max(0.0) * 1e9) as u64);
         loop {
             let mut state = self.state.lock();
             if let Some(object) = state.timers.pop_due() {
-                return Ok(object);
+                return Ok(Some(object));
             }
             let soonest = state.timers.soonest();
+            if soonest.is_none() && patience.has_passed() {
+                return Ok(None);
+            }
+            let soonest = Some(soonest.unwrap_or(patience));
             let sleeper = Arc::new(Waiter::new());
             state.sleeper = Some(sleeper.clone());
             drop(state);

@@ -84,13 +84,6 @@ impl Event {
         let event = &slf.get().event;
         let class = slf.get_type();
         let state = if event.is_set() { "set" } else { "unset" };
-        Ok(format!(
-            "<{}.{} at {:p}: {}, waiters={}>",
-            class.module()?,
-            class.qualname()?,
-            slf.as_ptr(),
-            state,
-            event.waiting()
-        ))
+        Ok(format!("<{}.{} at {:p}: {}>", class.module()?, class.qualname()?, slf.as_ptr(), state))
     }
 }
