@@ -1,0 +1,52 @@
+"""Every program of `programs/` prints what it should, on plain Python and on tress."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.programs.processes import PLAIN, TRESS, Outcome, run_process
+from tour.catalog import DEADLOCK, PROGRAMS, PROGRAMS_FOLDER, Program
+
+EXPECTED_FOLDER = Path(__file__).with_name("expected")
+SIDES = {"plain": PLAIN, "tress": TRESS}
+
+NO_PROGRAMS = {"futures/_stand_in.py", "workload/web_site.py"}
+"""Files that are parts of a program."""
+
+
+def run(program: Program, side: str, cwd: Path) -> Outcome:
+    path = str(PROGRAMS_FOLDER / program.path)
+    return run_process([*SIDES[side], path, *program.arguments], cwd=cwd)
+
+
+def test_catalog_has_every_program() -> None:
+    files = {str(path.relative_to(PROGRAMS_FOLDER)) for path in PROGRAMS_FOLDER.rglob("*.py")}
+    shown = [program.path for program in (*PROGRAMS, DEADLOCK)]
+    assert sorted(shown) == sorted(files - NO_PROGRAMS)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.path)
+def test_output(program: Program, side: str, tmp_path: Path) -> None:
+    expected = (EXPECTED_FOLDER / program.path).with_suffix(".txt").read_text("utf-8")
+    outcome = run(program, side, tmp_path)
+    assert program.settle(outcome.stdout) == program.settle(expected)
+    assert outcome.code == 0
+    if program.path == "threads/daemon.py":
+        assert len(re.findall("^.*DeprecationWarning: ", outcome.stderr, re.MULTILINE)) == 3
+    else:
+        assert outcome.stderr == ""
+
+
+def test_deadlock_of_the_notes_raises(tmp_path: Path) -> None:
+    outcome = run(DEADLOCK, "tress", tmp_path)
+    assert outcome.code == 0
+    assert outcome.stdout == "got both locks\n程序结束\n"
+    assert re.search(r"^Exception in thread [AB]:$", outcome.stderr, re.MULTILINE)
+    assert "tress.DeadlockError: " in outcome.stderr
+    # The line that holds and the line that wants, of both threads.
+    for line in ("with a:", "with b:"):
+        assert outcome.stderr.count(line) >= 2
