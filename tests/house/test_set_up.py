@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,8 @@ PLAIN_TOOLS = (
     *("bash", "env", "dirname", "basename", "realpath", "readlink", "sed", "awk", "grep", "sort"),
     *("head", "cat", "mktemp", "rm", "mkdir", "flock", "find", "id", "paste"),
 )
+
+Check = Callable[[str], subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def run(command: list[str], path: Path, **environment: str) -> subprocess.Comple
 
 
 @pytest.fixture
-def check(bin_folder: Path) -> Iterator[Callable[[str], subprocess.CompletedProcess[str]]]:
+def check(bin_folder: Path) -> Check:
     """Runs one of the checks of `ci/common.sh`."""
 
     def check_one(function: str) -> subprocess.CompletedProcess[str]:
@@ -63,9 +65,6 @@ def check(bin_folder: Path) -> Iterator[Callable[[str], subprocess.CompletedProc
         return run(["bash", "-c", script], bin_folder)
 
     return check_one
-
-
-Check = Callable[[str], subprocess.CompletedProcess[str]]
 
 
 def test_no_python(check: Check) -> None:
