@@ -68,24 +68,33 @@ def make(directory: Path, side: str) -> Environment:
     site = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(root)}))
     lines = [str(CONFORMANCE.parent)]
     if side == "tress":
-        lines.append(str(tress_location()))
+        location = tress_location()
+        # First, in case a folder named tress lies beside this one.
+        lines.insert(0, str(location))
         lines.append(
             f"import conformance.harness.start; conformance.harness.start.begin({str(reports)!r})"
         )
     python = root / "bin" / "python"
     (site / "tress_conformance.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
     if side == "tress":
-        _check_that_tress_starts(python)
+        _check_that_it_starts(python, location)
     return Environment(python, reports)
 
 
-def _check_that_tress_starts(python: Path) -> None:
-    code = (
-        "import sys, conformance.harness.start as s\n"
-        "if not s.originals: import tress; sys.exit('tress.install() replaced nothing')"
-    )
+_CHECK = """
+import pathlib, sys, tress
+import conformance.harness.start as start
+found = str(pathlib.Path(tress.__file__).resolve().parent.parent)
+if found != sys.argv[1]:
+    sys.exit(f"tress was to be taken from {sys.argv[1]}, and comes from {found}")
+if not start.originals:
+    sys.exit("tress.install() replaced nothing")
+"""
+
+
+def _check_that_it_starts(python: Path, location: Path) -> None:
     done = subprocess.run(
-        [str(python), "-I", "-c", code],
+        [str(python), "-I", "-c", _CHECK, str(location)],
         env=variables(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
