@@ -29,14 +29,15 @@ from threading import (
     stack_size,
 )
 from types import MethodDescriptorType, WrapperDescriptorType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tress import _native
 from tress._native import RLock as RLock
 from tress._thread import Thread as Thread
 from tress._timer import Timer as Timer
 
-if sys.version_info >= (3, 13):
+# To the type checker a type on every Python, as the standard library's is.
+if TYPE_CHECKING or sys.version_info >= (3, 13):
     from tress._native import Lock as Lock
 else:
     from tress._native import allocate_lock
@@ -51,7 +52,40 @@ if sys.version_info >= (3, 15):
 
 _C = TypeVar("_C")
 
-__all__ = list(_std.__all__)
+__all__ = [
+    "TIMEOUT_MAX",
+    "Barrier",
+    "BoundedSemaphore",
+    "BrokenBarrierError",
+    "Condition",
+    "Event",
+    "ExceptHookArgs",
+    "Lock",
+    "RLock",
+    "Semaphore",
+    "Thread",
+    "ThreadError",
+    "Timer",
+    "active_count",
+    "current_thread",
+    "enumerate",
+    "excepthook",
+    "get_ident",
+    "get_native_id",
+    "getprofile",
+    "gettrace",
+    "local",
+    "main_thread",
+    "setprofile",
+    "settrace",
+    "stack_size",
+]
+
+if sys.version_info >= (3, 12):
+    __all__ += ["setprofile_all_threads", "settrace_all_threads"]
+
+if sys.version_info >= (3, 15):
+    __all__ += ["concurrent_tee", "serialize_iterator", "synchronized_iterator"]
 
 
 def _owns_methods_of(native: type) -> Callable[[type[_C]], type[_C]]:
