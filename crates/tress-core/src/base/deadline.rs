@@ -13,10 +13,11 @@ pub fn now_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// Models have no clock: time stands still, and timeouts are chosen by the model.
+/// Models have no clock: it stands still at one second. Timeouts come at any moment, and a model says by the time at which
+/// it lets a wait begin for how long that wait has lasted.
 #[cfg(loom)]
 pub fn now_ns() -> u64 {
-    0
+    1_000_000_000
 }
 
 impl Deadline {

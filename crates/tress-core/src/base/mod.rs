@@ -2,6 +2,7 @@
 
 pub mod deadline;
 pub mod fork;
+mod futex;
 #[cfg(not(loom))]
 pub mod spin;
 pub mod sync;

@@ -16,7 +16,9 @@
 
 use super::deadline::Deadline;
 use super::fork;
+use super::futex::{Bed, Slept};
 use super::sync::atomic::{AtomicU32, Ordering};
+use super::thread_id::{self, ThreadId};
 
 const WAITING: u32 = 0;
 const PARKED: u32 = 1;
@@ -77,7 +79,10 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Waiter {
     state: AtomicU32,
-    generation: u32,
+    thread: ThreadId,
+    /// The fork generation; of this process alone, so not the model checker's.
+    generation: std::sync::atomic::AtomicU32,
+    bed: Bed,
 }
 
 impl Default for Waiter {
@@ -89,12 +94,24 @@ impl Default for Waiter {
 impl Waiter {
     /// A waiter of the calling thread, not yet enrolled anywhere.
     pub fn new() -> Self {
-        Self { state: AtomicU32::new(WAITING), generation: fork::generation() }
+        Self {
+            state: AtomicU32::new(WAITING),
+            thread: thread_id::current(),
+            generation: fork::generation().into(),
+            bed: Bed::default(),
+        }
+    }
+
+    /// Whether its thread is one of this process.
+    #[inline]
+    fn is_here(&self) -> bool {
+        let generation = self.generation.load(Ordering::Relaxed);
+        generation == fork::generation() || fork::survived(generation, self.thread)
     }
 
     /// Ends the wait with `signal`, if it has not ended yet.
     pub fn grant(&self, signal: Signal) -> Grant {
-        if self.generation != fork::generation() {
+        if !self.is_here() {
             return Grant::Gone;
         }
         let target = match signal {
@@ -129,7 +146,7 @@ impl Waiter {
 
     /// Whether the wait is still open: neither granted nor cancelled, and of this process.
     pub fn is_waiting(&self) -> bool {
-        self.state.load(Ordering::Relaxed) <= PARKED && self.generation == fork::generation()
+        self.state.load(Ordering::Relaxed) <= PARKED && self.is_here()
     }
 
     /// The signal it was granted, if it was.
@@ -140,8 +157,7 @@ impl Waiter {
 
     /// Wakes the thread of a waiter whose grant said [`Grant::Asleep`].
     pub fn wake(&self) {
-        #[cfg(not(loom))]
-        let _ = rustix::thread::futex::wake(&self.state, rustix::thread::futex::Flags::PRIVATE, 1);
+        self.bed.wake(&self.state);
     }
 
     /// Spins as long as that is likely to pay; true when the wait was granted meanwhile.
@@ -153,14 +169,9 @@ impl Waiter {
     /// Sleeps until the wait is granted, the deadline passes or a signal handler ran in this thread.
     ///
     /// A timeout or signal takes nothing and loses nothing: the waiter stays enrolled until it is cancelled.
-    #[cfg(not(loom))]
     pub fn park(&self, deadline: Option<Deadline>) -> Outcome {
-        use rustix::io::Errno;
-        use rustix::thread::futex;
-        let until = deadline.map(|end| futex::Timespec {
-            tv_sec: (end.as_ns() / 1_000_000_000) as i64,
-            tv_nsec: (end.as_ns() % 1_000_000_000) as _,
-        });
+        // The thread is here; if it has made a fork since, so is the wait.
+        self.generation.store(fork::generation(), Ordering::Relaxed);
         loop {
             if let Err(seen) =
                 self.state.compare_exchange(WAITING, PARKED, Ordering::AcqRel, Ordering::Acquire)
@@ -169,14 +180,7 @@ impl Waiter {
                     return Outcome::Granted(signal);
                 }
             }
-            // The bitset form is the one that takes an absolute time.
-            let slept = futex::wait_bitset(
-                &self.state,
-                futex::Flags::PRIVATE,
-                PARKED,
-                until.as_ref(),
-                std::num::NonZeroU32::MAX,
-            );
+            let slept = self.bed.sleep(&self.state, PARKED, deadline);
             // Awake again: from here on a waker need not make a system call.
             if let Err(seen) =
                 self.state.compare_exchange(PARKED, WAITING, Ordering::AcqRel, Ordering::Acquire)
@@ -186,24 +190,10 @@ impl Waiter {
                 }
             }
             match slept {
-                Err(Errno::TIMEDOUT) => return Outcome::TimedOut,
-                Err(Errno::INTR) => return Outcome::Interrupted,
-                _ => {}
+                Slept::TimedOut => return Outcome::TimedOut,
+                Slept::Interrupted => return Outcome::Interrupted,
+                Slept::Woken => {}
             }
-        }
-    }
-
-    /// In a model a deadline may pass at any moment, and a wait without one ends by a grant alone.
-    #[cfg(loom)]
-    pub fn park(&self, deadline: Option<Deadline>) -> Outcome {
-        loop {
-            if let Some(signal) = self.granted() {
-                return Outcome::Granted(signal);
-            }
-            if deadline.is_some() {
-                return Outcome::TimedOut;
-            }
-            loom::thread::yield_now();
         }
     }
 }
