@@ -44,7 +44,10 @@ impl<T> Timers<T> {
         Self { heap: BinaryHeap::new(), pending: HashMap::new(), made: 0 }
     }
 
-    /// Adds one; the flag says that it is the soonest now, so that whoever sleeps until the soonest must look again.
+    /// Adds one; the flag says that whoever sleeps until the soonest would sleep too long now and must look again.
+    ///
+    /// A timer that was cancelled and is still in the heap counts for that: its sleeper has not been told either. So timers
+    /// that are added and cancelled in turn wake nobody.
     pub fn add(&mut self, due: Deadline, value: T) -> (TimerId, bool) {
         self.made += 1;
         let id = TimerId(self.made);

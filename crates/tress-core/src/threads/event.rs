@@ -30,11 +30,23 @@ impl Event {
     /// Sets it.
     #[inline]
     pub fn set(&self) -> Wakes {
-        if self.state.fetch_or(SET, Ordering::AcqRel) & WAITERS == 0 {
-            return Wakes::none();
+        let mut seen = self.state.load(Ordering::Relaxed);
+        while seen & WAITERS == 0 {
+            // Stored even if it was set: what this thread wrote before is to be seen by whoever sees the event set.
+            match self.state.compare_exchange_weak(seen, seen | SET, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Wakes::none(),
+                Err(now) => seen = now,
+            }
         }
+        self.set_and_grant()
+    }
+
+    #[cold]
+    fn set_and_grant(&self) -> Wakes {
         let mut wakes = Wakes::none();
         let mut waiters = self.waiters.lock();
+        // Under the mutex: a wait that begins after a `clear` that follows this is not yet in the list, nor ended by it.
+        self.state.fetch_or(SET, Ordering::AcqRel);
         if let Some(list) = waiters.as_mut() {
             list.grant_all(Signal::Handed, &mut wakes);
         }
@@ -51,12 +63,15 @@ impl Event {
     /// Enrols a wait, unless the event is set: `None` then.
     pub fn enrol(&self) -> Option<Arc<Waiter>> {
         let mut waiters = self.waiters.lock();
-        if self.state.fetch_or(WAITERS, Ordering::AcqRel) & SET != 0 {
-            // Whoever set it sees the bit, takes the mutex and clears it again.
-            if waiters.as_ref().is_none_or(|list| list.is_empty()) {
-                self.state.fetch_and(!WAITERS, Ordering::Relaxed);
+        let mut seen = self.state.load(Ordering::Acquire);
+        loop {
+            if seen & SET != 0 {
+                return None;
             }
-            return None;
+            match self.state.compare_exchange_weak(seen, seen | WAITERS, Ordering::Relaxed, Ordering::Acquire) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
         }
         let node = Arc::new(Waiter::new());
         waiters.get_or_insert_default().push(node.clone());

@@ -11,6 +11,9 @@
 //! which saves a switch of threads per hand-over. A waiter that has waited for [`FAIR_NS`] is handed the lock itself, so
 //! that nobody starves (the policy of parking_lot and of CPython's own `PyMutex`).
 //!
+//! Only the taker of a lock writes its own name as the owner, be it in [`Lock::settle`], and whoever releases the lock takes
+//! the name away before that: so nobody is ever named who does not hold it.
+//!
 //! FOREIGN is set for good when a thread other than the taker releases the lock: it is then used as a signal, and its owner
 //! says nothing about who will release it.
 
@@ -32,7 +35,6 @@ pub const FAIR_NS: u64 = 1_000_000;
 #[derive(Debug)]
 pub struct LockWait {
     waiter: Waiter,
-    thread: ThreadId,
     // Written while the wait is in no list but its writer's, under that list's mutex.
     since_ns: AtomicU64,
 }
@@ -46,7 +48,7 @@ impl Node for LockWait {
 impl LockWait {
     /// A wait of the calling thread that began at `since_ns`.
     pub fn new(since_ns: u64) -> Self {
-        Self { waiter: Waiter::new(), thread: thread_id::current(), since_ns: AtomicU64::new(since_ns) }
+        Self { waiter: Waiter::new(), since_ns: AtomicU64::new(since_ns) }
     }
 
     /// When the wait began, on the monotonic clock.
@@ -104,6 +106,8 @@ impl Lock {
 
     /// Enrols a wait, unless the lock can be taken at once. `None` means that it was taken.
     ///
+    /// Once it is granted, [`Lock::settle`] it; when it is not to go on, [`Lock::cancel`] it.
+    ///
     /// `since_ns` is when the wait began; a wait that was told to retry before (`again`) is enrolled as the oldest.
     pub fn enrol(&self, since_ns: u64, again: bool) -> Option<Arc<LockWait>> {
         let mut waiters = self.waiters.lock();
@@ -154,16 +158,31 @@ impl Lock {
         }
     }
 
+    /// Follows up a grant: true when the calling thread holds the lock now, because it was handed over or is free; false when
+    /// another thread was quicker: enrol `again`.
+    #[must_use]
+    pub fn settle(&self, signal: Signal) -> bool {
+        if signal == Signal::Handed {
+            self.owner.store(thread_id::current(), Ordering::Relaxed);
+            return true;
+        }
+        self.try_acquire()
+    }
+
     /// Ends a wait that timed out or was interrupted.
     ///
-    /// True when the caller owns the lock after all, because it was handed over or became free in the last moment. Nothing is
+    /// True when the caller holds the lock after all, because it was handed over or became free in the last moment. Nothing is
     /// lost either way: a waiter that was told to retry and comes too late leaves a holder behind, whose release wakes the
     /// next.
     #[must_use]
     pub fn cancel(&self, node: &LockWait) -> bool {
         match node.waiter.cancel() {
-            Cancel::Granted(Signal::Handed) => true,
-            Cancel::Granted(_) => self.try_acquire(),
+            Cancel::Granted(signal) => {
+                // The grant comes before the lock is freed. Whoever looked in between would find it held by nobody who is
+                // yet to release it, and the next in the list would never be woken; the mutex is held over both.
+                let _freed = self.waiters.lock();
+                self.settle(signal)
+            }
             Cancel::Cancelled => {
                 if let Some(list) = self.waiters.lock().as_mut() {
                     list.note_cancelled();
@@ -180,50 +199,56 @@ impl Lock {
     #[inline]
     pub fn release(&self) -> Result<Wakes<LockWait>, NotLocked> {
         let mut seen = self.state.load(Ordering::Relaxed);
-        if seen & LOCKED == 0 {
-            return Err(NotLocked);
-        }
         let foreign = if self.owner.load(Ordering::Relaxed) == thread_id::current() { 0 } else { FOREIGN };
-        self.owner.store(NOBODY, Ordering::Relaxed);
-        loop {
+        while seen & LOCKED != 0 {
             if seen & WAITERS != 0 {
-                return self.release_to_waiter(foreign);
+                if let Some(wakes) = self.release_to_waiter(foreign)? {
+                    return Ok(wakes);
+                }
+                seen = self.state.load(Ordering::Relaxed);
+                continue;
             }
+            // Before the lock is free. Should another thread release it first, all that may be lost is the name of the next
+            // taker, which is then taken for one whose lock is released by others: so it is.
+            self.owner.store(NOBODY, Ordering::Relaxed);
             let target = (seen & !LOCKED) | foreign;
             match self.state.compare_exchange_weak(seen, target, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return Ok(Wakes::none()),
-                Err(now) if now & LOCKED == 0 => return Err(NotLocked),
                 Err(now) => seen = now,
             }
         }
+        Err(NotLocked)
     }
 
+    /// Releases with the list at hand; `None` when another release has emptied it: try without.
     #[cold]
-    fn release_to_waiter(&self, foreign: u32) -> Result<Wakes<LockWait>, NotLocked> {
-        let mut wakes = Wakes::none();
+    fn release_to_waiter(&self, foreign: u32) -> Result<Option<Wakes<LockWait>>, NotLocked> {
         let mut waiters = self.waiters.lock();
+        let seen = self.state.load(Ordering::Relaxed);
+        if seen & LOCKED == 0 {
+            return Err(NotLocked);
+        }
+        if seen & WAITERS == 0 {
+            return Ok(None);
+        }
+        // From here on every other release waits for the mutex, so the lock stays held until `set`.
+        self.owner.store(NOBODY, Ordering::Relaxed);
+        let mut wakes = Wakes::none();
         let list = waiters.get_or_insert_default();
         while let Some(node) = list.pop() {
             let overdue = node.is_overdue();
-            if overdue {
-                // Before the grant: once granted, the waiter may run.
-                self.owner.store(node.thread, Ordering::Relaxed);
-            }
             match node.waiter.grant(if overdue { Signal::Handed } else { Signal::Retry }) {
-                Grant::Gone => {
-                    self.owner.store(NOBODY, Ordering::Relaxed);
-                    continue;
-                }
+                Grant::Gone => continue,
                 Grant::Asleep => wakes.push(node),
                 Grant::Awake => {}
             }
             let more = if list.is_empty() { 0 } else { WAITERS };
             // One that retries before this line finds the lock held, enrols, waits for the mutex held here, and gets it.
             self.set(foreign | more, if overdue { WAITERS & !more } else { LOCKED | (WAITERS & !more) });
-            return Ok(wakes);
+            return Ok(Some(wakes));
         }
         self.set(foreign, LOCKED | WAITERS);
-        Ok(wakes)
+        Ok(Some(wakes))
     }
 
     /// Sets and clears bits of the state in one step.

@@ -58,7 +58,11 @@ pub struct Semaphore {
 
 impl Semaphore {
     /// A semaphore with `value` permits.
+    ///
+    /// # Panics
+    /// If that is more than [`MOST`].
     pub fn new(value: u64) -> Self {
+        assert!(value <= MOST, "a semaphore holds at most {MOST} permits, not {value}");
         Self { state: AtomicU64::new(value * ONE), waiters: Mutex::new(None) }
     }
 
@@ -69,7 +73,11 @@ impl Semaphore {
     }
 
     /// Sets the number of permits, whatever it was; wakes nobody. For an embedder that lets its user do so.
+    ///
+    /// # Panics
+    /// If that is more than [`MOST`].
     pub fn set_value(&self, value: u64) {
+        assert!(value <= MOST, "a semaphore holds at most {MOST} permits, not {value}");
         let mut seen = self.state.load(Ordering::Relaxed);
         while let Err(now) = self.state.compare_exchange_weak(
             seen,
@@ -127,7 +135,12 @@ impl Semaphore {
     pub fn cancel(&self, node: &LockWait) -> bool {
         match node.waiter().cancel() {
             Cancel::Granted(Signal::Handed) => true,
-            Cancel::Granted(Signal::Retry) => self.try_acquire() == Take::Taken,
+            Cancel::Granted(Signal::Retry) => {
+                // The grant comes before the permit is there. Whoever looked in between would leave a permit that nobody is
+                // told of; the mutex is held over both.
+                let _given = self.waiters.lock();
+                self.try_acquire() == Take::Taken
+            }
             Cancel::Granted(_) => false,
             Cancel::Cancelled => {
                 if let Some(list) = self.waiters.lock().as_mut() {
@@ -144,14 +157,18 @@ impl Semaphore {
     /// [`AboveBound`]; nothing was given then.
     #[inline]
     pub fn release(&self, count: u64, bound: Option<u64>) -> Result<Wakes<LockWait>, AboveBound> {
-        let bound = bound.unwrap_or(MOST);
+        let bound = bound.unwrap_or(MOST).min(MOST);
         let mut seen = self.state.load(Ordering::Relaxed);
         loop {
-            if seen / ONE + count > bound {
+            if above(seen, count, bound) {
                 return Err(AboveBound);
             }
             if seen & WAITERS != 0 {
-                return Ok(self.release_to_waiters(count));
+                if let Some(wakes) = self.release_to_waiters(count, bound)? {
+                    return Ok(wakes);
+                }
+                seen = self.state.load(Ordering::Relaxed);
+                continue;
             }
             match self.state.compare_exchange_weak(
                 seen,
@@ -165,10 +182,19 @@ impl Semaphore {
         }
     }
 
+    /// Releases with the list at hand; `None` when another release has emptied it: try without.
     #[cold]
-    fn release_to_waiters(&self, count: u64) -> Wakes<LockWait> {
+    fn release_to_waiters(&self, count: u64, bound: u64) -> Result<Option<Wakes<LockWait>>, AboveBound> {
         let mut wakes = Wakes::none();
         let mut waiters = self.waiters.lock();
+        let seen = self.state.load(Ordering::Relaxed);
+        if seen & WAITERS == 0 {
+            return Ok(None);
+        }
+        // From here on every other release waits for the mutex, so the value can only fall.
+        if above(seen, count, bound) {
+            return Err(AboveBound);
+        }
         let list = waiters.get_or_insert_default();
         let mut handed = 0;
         let mut told = 0;
@@ -193,7 +219,7 @@ impl Semaphore {
         ) {
             seen = now;
         }
-        wakes
+        Ok(Some(wakes))
     }
 
     /// Ends every wait, now and later: permits that are left can still be taken.
@@ -212,4 +238,9 @@ impl Semaphore {
     pub fn waiting(&self) -> usize {
         self.waiters.lock().as_ref().map_or(0, |list| list.len())
     }
+}
+
+/// Whether `count` more permits than in `state` would be more than `bound`.
+fn above(state: u64, count: u64, bound: u64) -> bool {
+    (state / ONE).checked_add(count).is_none_or(|value| value > bound)
 }
