@@ -30,12 +30,7 @@ struct Items {
 
 impl Items {
     fn new(moves: bool) -> Arc<Self> {
-        Arc::new(Self {
-            condition: Condition::new(),
-            lock: Lock::new(),
-            moves,
-            items: UnsafeCell::new(0),
-        })
+        Arc::new(Self { condition: Condition::new(), lock: Lock::new(), moves, items: UnsafeCell::new(0) })
     }
 
     fn native(&self) -> Option<&Lock> {

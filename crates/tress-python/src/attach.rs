@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use tress_core::base::deadline::{Deadline, now_ns};
 use tress_core::base::waiter::{Outcome, Waiter};
 use tress_core::base::waitlist::{Node, Wakes};
-use tress_core::base::waits::{self, Entry, What};
+use tress_core::base::waits::{self, What};
 
 /// Counts the times that a thread has gone out through the door: a waiter that was granted while it span looks here for
 /// its waker to let go of the interpreter, as asking for the interpreter before that means a sleep in the kernel.
@@ -33,14 +33,14 @@ pub fn wait(py: Python<'_>, waiter: &Waiter, deadline: Option<Deadline>, what: W
     wait_entered(py, || (), waiter, deadline, || waits::enter(what, deadline))
 }
 
-/// As [`wait`], for one that has something to do first, detached (waking whoever needs the interpreter to go on), and that
-/// makes its own entry into the registry of waits.
-pub fn wait_entered<'a>(
+/// As [`wait`], for one that has something to do first, detached (waking whoever needs the interpreter to go on), and
+/// that is entered into the registry of waits otherwise: by `enter` once it does not merely spin, or by its caller before.
+pub fn wait_entered<E: Send>(
     py: Python<'_>,
     first: impl FnOnce() + Send,
     waiter: &Waiter,
     deadline: Option<Deadline>,
-    enter: impl FnOnce() -> Entry<'a> + Send,
+    enter: impl FnOnce() -> E + Send,
 ) -> PyResult<Outcome> {
     let mut enter = Some((first, enter));
     let mut entry = None;

@@ -18,11 +18,15 @@ pub(super) enum Slept {
 
 /// Where the one thread that waits for a word sleeps. The kernel finds it by the word's address, so there is nothing in it.
 #[cfg(not(loom))]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Bed;
 
 #[cfg(not(loom))]
 impl Bed {
+    pub(super) const fn new() -> Self {
+        Self
+    }
+
     /// Sleeps if `word` is `expected`: no [`Bed::wake`] can fall between the look and the sleep.
     pub(super) fn sleep(&self, word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Slept {
         use rustix::io::Errno;
@@ -58,14 +62,11 @@ pub(super) struct Bed {
 }
 
 #[cfg(loom)]
-impl Default for Bed {
-    fn default() -> Self {
+impl Bed {
+    pub(super) fn new() -> Self {
         Self { bucket: loom::sync::Mutex::new(()), woken: loom::sync::Condvar::new() }
     }
-}
 
-#[cfg(loom)]
-impl Bed {
     pub(super) fn sleep(&self, word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Slept {
         let bucket = self.bucket.lock().unwrap();
         if word.load(super::sync::atomic::Ordering::Relaxed) != expected {

@@ -98,7 +98,7 @@ impl Waiter {
             state: AtomicU32::new(WAITING),
             thread: thread_id::current(),
             generation: fork::generation().into(),
-            bed: Bed::default(),
+            bed: Bed::new(),
         }
     }
 

@@ -1,19 +1,21 @@
 //! Who waits for what, right now, and whether it can ever end.
 //!
 //! Every wait that parks is entered here by [`enter`] and leaves when its [`Entry`] guard is dropped. A wait for a lock
-//! without a deadline goes through [`enter_lock`], which follows thread -> lock -> owner -> ... under the registry's mutex
-//! first: as every waiting thread is entered before it looks, of two threads that close a cycle at the same time the second
-//! sees the first.
+//! without a deadline goes through [`Scope::enter_lock`], which follows thread -> lock -> owner -> ... first, and enters
+//! the wait under the same hold of the registry's mutex: so of two threads that close a cycle at the same time the second sees the
+//! first.
 //!
 //! A link holds only while its owner can be trusted: a plain lock that was ever released by another thread than its taker
 //! is a signal, not a possession ([`Lock::owner`] says [`NOBODY`] then), a wait with a deadline ends by itself, and a
-//! thread whose lock has just been handed to it is on its way. A wait for a condition counts as one for the condition's lock
+//! thread that holds the lock it is said to wait for is on its way. A wait for a condition counts as one for the condition's lock
 //! without a deadline: however it ends, its thread goes on only when it has that lock again.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 
 use super::deadline::{Deadline, now_ns};
 use super::sync::{Mutex, MutexGuard};
@@ -69,109 +71,176 @@ struct Wanted {
 }
 
 struct Record {
+    serial: u64,
     waiting: Waiting,
     wanted: Option<Wanted>,
     /// The wait of the same thread that this one interrupted: a signal handler may wait, too.
     outer: Option<Box<Record>>,
 }
 
-// SAFETY: the pointer is only followed under the registry's mutex, while the record is in the registry, and a record leaves
-// the registry before the borrow of the lock that made it ends (see `Entry`).
+// SAFETY: the pointer is only followed under the registry's mutex, while the record is in the registry, and a record with a
+// lock leaves the registry before the borrow of that lock ends (see `scope`).
 unsafe impl Send for Record {}
 
-static REGISTRY: Mutex<BTreeMap<ThreadId, Record>> = Mutex::new(BTreeMap::new());
+#[derive(Default)]
+struct Registry {
+    innermost: BTreeMap<ThreadId, Record>,
+    entered: u64,
+}
+
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry { innermost: BTreeMap::new(), entered: 0 });
+
+type Held = MutexGuard<'static, Registry>;
 
 thread_local! {
-    static HELD: RefCell<Option<MutexGuard<'static, BTreeMap<ThreadId, Record>>>> = const { RefCell::new(None) };
+    /// The registry, locked, from before a fork until after it. Nothing drops it with its thread, so it can be reached even
+    /// from a thread that is about to end.
+    static HELD: Cell<Option<ManuallyDrop<Held>>> = const { Cell::new(None) };
 }
 
 /// Keeps a wait in the registry until it is dropped.
 #[derive(Debug)]
-pub struct Entry<'a> {
+#[must_use = "the wait is in the registry as long as this lives"]
+pub struct Entry {
     thread: ThreadId,
-    generation: u32,
-    /// The lock waited for is borrowed as long as the registry points to it.
-    lock: PhantomData<&'a Lock>,
+    serial: u64,
 }
 
-impl Drop for Entry<'_> {
+impl Drop for Entry {
     fn drop(&mut self) {
-        if self.generation != super::fork::generation() {
-            // The child of a fork made inside this wait: its registry was emptied, but for what it has entered since.
+        REGISTRY.lock().remove(self.thread, self.serial);
+    }
+}
+
+impl Registry {
+    fn insert(&mut self, what: What, deadline: Option<Deadline>, wanted: Option<Wanted>) -> Entry {
+        let thread = thread_id::current();
+        self.entered += 1;
+        let serial = self.entered;
+        let waiting = Waiting { thread, what, since_ns: now_ns(), deadline, owner: NOBODY };
+        let outer = self.innermost.remove(&thread).map(Box::new);
+        self.innermost.insert(thread, Record { serial, waiting, wanted, outer });
+        Entry { thread, serial }
+    }
+
+    /// Takes out one wait of a thread, innermost or not; none is there if a fork left it behind.
+    fn remove(&mut self, thread: ThreadId, serial: u64) {
+        let Some(mut record) = self.innermost.remove(&thread) else { return };
+        if record.serial == serial {
+            if let Some(outer) = record.outer {
+                self.innermost.insert(thread, *outer);
+            }
             return;
         }
-        let mut registry = REGISTRY.lock();
-        if let Some(record) = registry.remove(&self.thread) {
-            if let Some(outer) = record.outer {
-                registry.insert(self.thread, *outer);
+        let mut place = &mut record.outer;
+        while place.as_ref().is_some_and(|outer| outer.serial != serial) {
+            place = &mut place.as_mut().expect("it was there").outer;
+        }
+        if let Some(found) = place.take() {
+            *place = found.outer;
+        }
+        self.innermost.insert(thread, record);
+    }
+
+    /// The cycle that a wait of the calling thread for `lock` would close.
+    fn cycle(&self, what: What, lock: &Lock) -> Option<Cycle> {
+        let me = thread_id::current();
+        let mut links = vec![Link { thread: me, wants: what.object }];
+        let mut owner = lock.owner();
+        // The bound is for a cycle further on, which this thread would wait for but is no part of.
+        while owner != NOBODY && links.len() <= self.innermost.len() + 1 {
+            if owner == me {
+                return Some(Cycle { links });
             }
+            let record = self.innermost.get(&owner)?;
+            let wanted = record.wanted?;
+            if wanted.now && record.waiting.deadline.is_some() {
+                return None;
+            }
+            // SAFETY: see `Record`: it is in the registry, which is locked, so the lock is still borrowed.
+            let next = unsafe { wanted.lock.as_ref() }.owner();
+            if next == owner {
+                return None;
+            }
+            links.push(Link { thread: owner, wants: record.waiting.what.object });
+            owner = next;
         }
+        None
     }
 }
 
-/// Enters a wait of the calling thread for anything but a lock.
-pub fn enter(what: What, deadline: Option<Deadline>) -> Entry<'static> {
-    insert(&mut REGISTRY.lock(), what, deadline, None)
+/// Enters a wait of the calling thread for anything but a lock or what belongs to one.
+pub fn enter(what: What, deadline: Option<Deadline>) -> Entry {
+    REGISTRY.lock().insert(what, deadline, None)
 }
 
-/// Enters a wait of the calling thread for `lock`, whatever cycle that may close.
-pub fn enter_lock_unchecked(what: What, deadline: Option<Deadline>, lock: &Lock) -> Entry<'_> {
-    insert(&mut REGISTRY.lock(), what, deadline, Some(Wanted { lock: NonNull::from(lock), now: true }))
+/// One wait of the calling thread that may be for a lock, within a call of [`scope`].
+#[derive(Debug)]
+pub struct Scope<'lock> {
+    entry: OnceLock<Entry>,
+    /// Invariant: no scope passes for one of locks that live shorter.
+    locks: PhantomData<fn(&'lock Lock) -> &'lock Lock>,
 }
 
-/// Enters a wait of the calling thread for a condition that belongs to `lock`.
-pub fn enter_condition(what: What, deadline: Option<Deadline>, lock: &Lock) -> Entry<'_> {
-    insert(&mut REGISTRY.lock(), what, deadline, Some(Wanted { lock: NonNull::from(lock), now: false }))
-}
-
-/// Enters a wait without a deadline of the calling thread for `lock`.
+/// Runs `wait`, which enters itself into the registry, now or once it is known to last, and is out of it when this returns.
 ///
-/// # Errors
-/// The [`Cycle`] that this wait would close; the wait is not entered then. A cycle of one link is a thread that waits for a
-/// lock of its own: only another thread could release that.
-pub fn enter_lock<'a>(what: What, lock: &'a Lock) -> Result<Entry<'a>, Cycle> {
-    let me = thread_id::current();
-    let mut registry = REGISTRY.lock();
-    let mut links = vec![Link { thread: me, wants: what.object }];
-    let mut owner = lock.owner();
-    while owner != NOBODY && links.len() <= registry.len() + 1 {
-        if owner == me {
-            return Err(Cycle { links });
+/// The registry points to the lock that is waited for. So the entry stays in this frame, where nobody can keep or forget it,
+/// and the lock has to outlive the call, as what threads borrow outlives [`std::thread::scope`].
+pub fn scope<'lock, R>(wait: impl FnOnce(&Scope<'lock>) -> R) -> R {
+    let scope = Scope { entry: OnceLock::new(), locks: PhantomData };
+    wait(&scope)
+}
+
+impl<'lock> Scope<'lock> {
+    /// Enters a wait without a deadline for `lock`.
+    ///
+    /// # Errors
+    /// The [`Cycle`] that this wait would close; it is not entered then. A cycle of one link is a thread that waits for a lock
+    /// of its own: only another thread could release that.
+    ///
+    /// # Panics
+    /// Like the others, if the scope has been entered before.
+    pub fn enter_lock(&self, what: What, lock: &'lock Lock) -> Result<(), Cycle> {
+        let mut registry = REGISTRY.lock();
+        if let Some(cycle) = registry.cycle(what, lock) {
+            return Err(cycle);
         }
-        let Some(record) = registry.get(&owner) else { break };
-        let Some(wanted) = record.wanted else { break };
-        if wanted.now && record.waiting.deadline.is_some() {
-            break;
-        }
-        // SAFETY: see `Record`: it is in the registry, whose mutex is held, so the lock is still borrowed.
-        let next = unsafe { wanted.lock.as_ref() }.owner();
-        if next == owner {
-            break;
-        }
-        links.push(Link { thread: owner, wants: record.waiting.what.object });
-        owner = next;
+        let entry = registry.insert(what, None, Some(Wanted { lock: NonNull::from(lock), now: true }));
+        drop(registry);
+        self.keep(entry);
+        Ok(())
     }
-    Ok(insert(&mut registry, what, None, Some(Wanted { lock: NonNull::from(lock), now: true })))
+
+    /// Enters a wait for `lock`, whatever cycle that may close.
+    pub fn enter_lock_unchecked(&self, what: What, deadline: Option<Deadline>, lock: &'lock Lock) {
+        let wanted = Wanted { lock: NonNull::from(lock), now: true };
+        let entry = REGISTRY.lock().insert(what, deadline, Some(wanted));
+        self.keep(entry);
+    }
+
+    /// Enters a wait for a condition that belongs to `lock`.
+    pub fn enter_condition(&self, what: What, deadline: Option<Deadline>, lock: &'lock Lock) {
+        let wanted = Wanted { lock: NonNull::from(lock), now: false };
+        let entry = REGISTRY.lock().insert(what, deadline, Some(wanted));
+        self.keep(entry);
+    }
+
+    /// Enters a wait for anything else.
+    pub fn enter(&self, what: What, deadline: Option<Deadline>) {
+        self.keep(enter(what, deadline));
+    }
+
+    fn keep(&self, entry: Entry) {
+        // One that is refused is dropped, and so out of the registry, before the panic.
+        assert!(self.entry.set(entry).is_ok(), "one wait a scope");
+    }
 }
 
-fn insert<'a>(
-    registry: &mut BTreeMap<ThreadId, Record>,
-    what: What,
-    deadline: Option<Deadline>,
-    wanted: Option<Wanted>,
-) -> Entry<'a> {
-    let thread = thread_id::current();
-    let waiting = Waiting { thread, what, since_ns: now_ns(), deadline, owner: NOBODY };
-    let outer = registry.remove(&thread).map(Box::new);
-    registry.insert(thread, Record { waiting, wanted, outer });
-    Entry { thread, generation: super::fork::generation(), lock: PhantomData }
-}
-
-/// Every wait there is, each passed to `visit` while the registry is locked: `visit` must not wait.
+/// Every thread that waits, with its innermost wait, each passed to `visit` while the registry is locked: `visit` must not wait.
 pub fn visit(mut visit: impl FnMut(Waiting)) {
     let registry = REGISTRY.lock();
-    for record in registry.values() {
-        // SAFETY: as in `enter_lock`.
+    for record in registry.innermost.values() {
+        // SAFETY: as in `cycle`.
         let owner = record
             .wanted
             .filter(|wanted| wanted.now)
@@ -180,7 +249,7 @@ pub fn visit(mut visit: impl FnMut(Waiting)) {
     }
 }
 
-/// Every wait there is.
+/// Every thread that waits, with its innermost wait.
 pub fn snapshot() -> Vec<Waiting> {
     let mut all = Vec::new();
     visit(|waiting| all.push(waiting));
@@ -188,19 +257,16 @@ pub fn snapshot() -> Vec<Waiting> {
 }
 
 pub(super) fn before_fork() {
-    let guard = REGISTRY.lock();
-    HELD.with_borrow_mut(|held| *held = Some(guard));
+    HELD.set(Some(ManuallyDrop::new(REGISTRY.lock())));
 }
 
 pub(super) fn after_fork_in_parent() {
-    HELD.with_borrow_mut(|held| *held = None);
+    drop(HELD.take().map(ManuallyDrop::into_inner));
 }
 
 pub(super) fn after_fork_in_child() {
-    HELD.with_borrow_mut(|held| {
-        if let Some(registry) = held.as_mut() {
-            registry.clear();
-        }
-        *held = None;
-    });
+    let Some(mut registry) = HELD.take().map(ManuallyDrop::into_inner) else { return };
+    // This thread may have forked inside a wait, and goes on with it.
+    let me = thread_id::current();
+    registry.innermost.retain(|thread, _| *thread == me);
 }

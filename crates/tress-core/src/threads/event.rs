@@ -68,7 +68,8 @@ impl Event {
             if seen & SET != 0 {
                 return None;
             }
-            match self.state.compare_exchange_weak(seen, seen | WAITERS, Ordering::Relaxed, Ordering::Acquire) {
+            match self.state.compare_exchange_weak(seen, seen | WAITERS, Ordering::Relaxed, Ordering::Acquire)
+            {
                 Ok(_) => break,
                 Err(now) => seen = now,
             }

@@ -52,7 +52,7 @@ pub fn waits(py: Python<'_>) -> Vec<Wait> {
 pub struct Waiting {
     operation: &'static str,
     object: Held,
-    entry: Mutex<Option<Entry<'static>>>,
+    entry: Mutex<Option<Entry>>,
 }
 
 /// The operations that are made visible so; the registry keeps names that live as long as the process.

@@ -29,26 +29,18 @@ pub fn acquire_lock(
     let mut again = false;
     loop {
         let Some(node) = lock.enrol(since_ns, again) else { return Ok(true) };
-        let entry = if deadline.is_some() || deadlock::mode() == Mode::Off {
-            waits::enter_lock_unchecked(what, deadline, lock)
-        } else {
-            match waits::enter_lock(what, lock) {
-                Ok(entry) => entry,
-                Err(cycle) => {
-                    if let Err(error) = deadlock::report(py, &cycle, may_raise) {
-                        if lock.cancel(&node) {
-                            release_lock(lock);
-                        }
-                        return Err(error);
-                    }
-                    waits::enter_lock_unchecked(what, deadline, lock)
-                }
+        let outcome = waits::scope(|scope| {
+            if deadline.is_some() || deadlock::mode() == Mode::Off {
+                scope.enter_lock_unchecked(what, deadline, lock);
+            } else if let Err(cycle) = scope.enter_lock(what, lock) {
+                deadlock::report(py, &cycle, may_raise)?;
+                scope.enter_lock_unchecked(what, deadline, lock);
             }
-        };
-        match attach::wait_entered(py, || (), node.waiter(), deadline, move || entry) {
-            Ok(Outcome::Granted(Signal::Handed)) => return Ok(true),
-            Ok(Outcome::Granted(_)) => {
-                if lock.try_acquire() {
+            attach::wait_entered(py, || (), node.waiter(), deadline, || ())
+        });
+        match outcome {
+            Ok(Outcome::Granted(signal)) => {
+                if lock.settle(signal) {
                     return Ok(true);
                 }
                 again = true;

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
-use tress_core::base::waiter::{Outcome, Signal};
+use tress_core::base::waiter::Outcome;
 use tress_core::base::waitlist::{Node, Wakes};
 use tress_core::base::waits;
 use tress_core::threads::condition::{self as core, GaveUp};
@@ -267,20 +267,17 @@ impl Condition {
         } else {
             // Whoever waits for the lock is woken once this thread has let go of the interpreter: not to wait for that.
             let deadline = timeout.deadline();
-            attach::wait_entered(
-                py,
-                || wakes.wake(),
-                node.waiter(),
-                deadline,
-                || match lock {
-                    Some(lock) => waits::enter_condition(what, deadline, lock),
-                    None => waits::enter(what, deadline),
-                },
-            )
+            waits::scope(|scope| {
+                let enter = || match lock {
+                    Some(lock) => scope.enter_condition(what, deadline, lock),
+                    None => scope.enter(what, deadline),
+                };
+                attach::wait_entered(py, || wakes.wake(), node.waiter(), deadline, enter)
+            })
         };
         let ended = match outcome {
             Ok(Outcome::Granted(signal)) => {
-                GaveUp { notified: true, owns_lock: signal == Signal::Handed && lock.is_some() }
+                GaveUp { notified: true, owns_lock: lock.is_some_and(|lock| lock.settle(signal)) }
             }
             Ok(_) | Err(_) => condition.give_up(&node, lock),
         };
