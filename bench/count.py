@@ -36,16 +36,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sides", default=f"{sides.STD},{sides.TRESS}")
     parser.add_argument("--operations", type=int, help="N (default: a part of the case's)")
     parser.add_argument("--functions", type=int, default=SHOWN, help="how many to show")
+    parser.add_argument("--table", action="store_true", help="one Markdown line a case and side")
     parsed = parser.parse_args(arguments)
     if shutil.which("valgrind") is None:
         print("valgrind is not installed; it is what counts the instructions", file=sys.stderr)
         return 2
+    if parsed.table:
+        print("| case | side | instructions | interpreter | tress | C library and others |")
+        print("| --- | --- | --: | --: | --: | --: |")
     for name in parsed.case:
         operations = parsed.operations or max(20, known[name].operations // DEFAULT_PART)
         for side in parsed.sides.split(","):
             few = _run(name, side, operations)
             many = _run(name, side, 3 * operations)
-            _print(name, side, subtract(many, few), 2 * operations, parsed.functions)
+            costs = subtract(many, few)
+            if parsed.table:
+                print(line(known[name].title, side, costs, 2 * operations), flush=True)
+            else:
+                _print(name, side, costs, 2 * operations, parsed.functions)
     return 0
 
 
@@ -112,6 +120,21 @@ def _name(text: str, known: dict[str, str]) -> str:
     if name is not None:
         known[number] = name
     return known.get(number, number)
+
+
+def line(title: str, side: str, costs: Costs, operations: int) -> str:
+    """One line of the table: who executes the instructions of an operation."""
+    parts = {"interpreter": 0, "tress": 0, "others": 0}
+    for (object_file, _), cost in costs.items():
+        if Path(object_file).name.startswith("_native."):
+            parts["tress"] += cost
+        elif "python" in object_file:  # its own extension modules lie in a folder of that name
+            parts["interpreter"] += cost
+        else:
+            parts["others"] += cost
+    figures = (sum(parts.values()), *parts.values())
+    cells = [title, side, *(f"{figure / operations:.0f}" for figure in figures)]
+    return "| " + " | ".join(cells) + " |"
 
 
 def _print(case: str, side: str, costs: Costs, operations: int, shown: int) -> None:

@@ -180,6 +180,16 @@ fn=(2)
     }
 
 
+def test_instructions_are_told_apart_by_who_executes_them() -> None:
+    costs = {
+        ("/usr/bin/python3.14", "eval"): 100,
+        ("/usr/lib/python3.14/lib-dynload/_queue.cpython-314.so", "put"): 20,
+        ("/venv/lib/python3.14/site-packages/tress/_native.cpython-314.so", "put"): 30,
+        ("/lib/libc.so.6", "memcpy"): 4,
+    }
+    assert count.line("put", "tress", costs, 2) == "| put | tress | 77 | 60 | 15 | 2 |"
+
+
 def test_empty_run_makes_no_plot_of_missing_ratios() -> None:
     nothing = Run(schema=results.SCHEMA, machine=facts(), rounds=1, quick=True, cases=[])
     assert ElementTree.fromstring(plot.svg([nothing])).tag.endswith("svg")
