@@ -1,0 +1,37 @@
+"""Calls made in other threads: the names of the standard `concurrent.futures`, on tress's engine.
+
+Future, ThreadPoolExecutor, wait and as_completed are tress's; exceptions, constants and the other executors are the
+standard library's own objects.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures as _std
+from concurrent.futures import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    InvalidStateError,
+    TimeoutError,
+)
+from concurrent.futures._base import DoneAndNotDoneFutures
+from typing import Any
+
+from tress.concurrent.futures._base import Future, as_completed, wait
+from tress.concurrent.futures.thread import BrokenThreadPool, ThreadPoolExecutor
+
+__all__ = [name for name in _std.__all__]  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    # The executors of processes and of interpreters are imported when they are asked for, as in the standard module.
+    if name in _std.__all__:
+        return getattr(_std, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__author__", "__doc__"]
