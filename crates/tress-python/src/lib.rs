@@ -34,9 +34,9 @@ mod _native {
     #[pymodule_export]
     use crate::threads::barrier::Barrier;
     #[pymodule_export]
-    use crate::threads::condition::Condition;
-    #[pymodule_export]
     use crate::threads::collector::{Completed, FutureObserver, wait_futures};
+    #[pymodule_export]
+    use crate::threads::condition::Condition;
     #[pymodule_export]
     use crate::threads::event::Event;
     #[pymodule_export]

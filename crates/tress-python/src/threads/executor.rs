@@ -90,7 +90,7 @@ impl WorkQueue {
         drop((block, timeout));
         match self.shared.pool.take() {
             Some(Work::Item(item)) => Ok(item),
-            Some(Work::Call(call)) => call.to_item(py),
+            Some(Work::Call(call)) => call.into_item(py),
             None => Err(PyErr::from_value(py.import("queue")?.getattr("Empty")?.call0()?)),
         }
     }
@@ -152,14 +152,11 @@ impl ThreadPoolExecutor {
         }
         let py = slf.py();
         let future = new_future(py)?;
-        let call =
-            Call::new(future.clone().unbind(), callable.to_owned().unbind(), arguments, names, named);
+        let call = Call::new(future.clone().unbind(), callable.to_owned().unbind(), arguments, names, named);
         match this.shared.pool.push(Work::Call(call)) {
             Ok(pushed) => {
                 pushed.wakes.wake();
-                if pushed.short
-                    && this.workers.load(Ordering::Relaxed) < this.limit.load(Ordering::Relaxed)
-                {
+                if pushed.short && this.workers.load(Ordering::Relaxed) < this.limit.load(Ordering::Relaxed) {
                     slf.call_method0(intern!(py, "_start_worker"))?;
                 }
                 Ok(Some(future))
@@ -232,10 +229,8 @@ impl ThreadPoolExecutor {
                 Some(future) => futures.append(future)?,
                 None => {
                     let none = py.None();
-                    let future = slf.call_method1(
-                        intern!(py, "_submit_the_long_way"),
-                        (r#fn, arguments, none),
-                    )?;
+                    let future =
+                        slf.call_method1(intern!(py, "_submit_the_long_way"), (r#fn, arguments, none))?;
                     futures.append(future)?;
                 }
             }

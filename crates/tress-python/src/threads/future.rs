@@ -3,7 +3,7 @@
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, ffi, intern};
 use tress_core::base::completion::{Access, Begin, Cancel, Completion, Ended, Refused, State};
 use tress_core::base::deadline::Deadline;
@@ -210,11 +210,8 @@ impl Future {
         if let Some(condition) = known {
             return Ok(condition.into_bound(py));
         }
-        let made = py
-            .import(intern!(py, "tress.threading"))?
-            .getattr(intern!(py, "Condition"))?
-            .call0()?
-            .unbind();
+        let made =
+            py.import(intern!(py, "tress.threading"))?.getattr(intern!(py, "Condition"))?.call0()?.unbind();
         let condition =
             completion.extend(|extras| extras.condition.get_or_insert(made.clone_ref(py)).clone_ref(py));
         completion.guard();
@@ -308,14 +305,12 @@ impl Future {
         let completion = &slf.get().completion;
         let cancelled = match completion.cancel(Access::Free) {
             Ok(cancelled) => cancelled,
-            Err(_) => Self::guarded(slf, Tell::Cancelled, || {
-                match completion.cancel(Access::Guarded) {
-                    Ok(cancelled) => {
-                        let ended = matches!(cancelled, Cancel::Now(_));
-                        Ok((cancelled, ended))
-                    }
-                    Err(_) => unreachable!("the guard is held"),
+            Err(_) => Self::guarded(slf, Tell::Cancelled, || match completion.cancel(Access::Guarded) {
+                Ok(cancelled) => {
+                    let ended = matches!(cancelled, Cancel::Now(_));
+                    Ok((cancelled, ended))
                 }
+                Err(_) => unreachable!("the guard is held"),
             })?,
         };
         match cancelled {
@@ -574,6 +569,15 @@ impl Future {
     fn set_done_callbacks(slf: &Bound<'_, Self>, callbacks: Py<PyList>) {
         let old = slf.get().completion.extend(|extras| extras.callbacks.replace(callbacks));
         drop(old);
+    }
+
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        class: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = class.py();
+        py.import(intern!(py, "types"))?.getattr(intern!(py, "GenericAlias"))?.call1((class, item))
     }
 
     /// Numbers: `state`, `waiters` (threads that wait for the end), `observers` (calls of `wait` and `as_completed`) and

@@ -74,9 +74,8 @@ unsafe extern "C" fn call(
     // SAFETY: by the protocol.
     let positional = unsafe { ffi::PyVectorcall_NARGS(count) };
     if positional != 0 || !names.is_null() {
-        // SAFETY: the thread is attached.
-        let py = unsafe { Python::assume_attached() };
-        PyTypeError::new_err("Future() takes no arguments").restore(py);
+        // SAFETY: the thread is attached; the message is a C string.
+        unsafe { ffi::PyErr_SetString(ffi::PyExc_TypeError, c"Future() takes no arguments".as_ptr()) };
         return ptr::null_mut();
     }
     // SAFETY: by the protocol this is the class that the function was put in.
@@ -87,7 +86,9 @@ unsafe extern "C" fn call(
 #[pyfunction]
 pub fn set_future_class(cls: &Bound<'_, PyType>) -> PyResult<()> {
     if !cls.is_subclass_of::<Future>()? {
-        return Err(PyTypeError::new_err(format!("cls must be a subclass of tress._native.Future, not {cls}")));
+        return Err(PyTypeError::new_err(format!(
+            "cls must be a subclass of tress._native.Future, not {cls}"
+        )));
     }
     let class = cls.clone().unbind().into_ptr().cast::<PyTypeObject>();
     // SAFETY: a live heap type; the function has the protocol's contract. Subclasses do not inherit it.

@@ -66,22 +66,8 @@ impl Call {
         self.future
     }
 
-    /// As [`Call::into_future`], for a thread that the bindings do not know to be attached.
-    #[inline]
-    pub fn into_future_attached(self, py: Python<'_>) -> Bound<'_, Future> {
-        drop(self.callable.into_bound(py));
-        for argument in self.in_place.into_iter().flatten() {
-            drop(argument.into_bound(py));
-        }
-        for argument in self.many.into_iter().flatten().flatten() {
-            drop(argument.into_bound(py));
-        }
-        drop(self.names.map(|names| names.into_bound(py)));
-        self.future.into_bound(py)
-    }
-
     /// The call as a work item of the standard library's kind.
-    pub fn to_item(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    pub fn into_item(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let mut all: Vec<Py<PyAny>> = match self.many {
             Some(many) => many.into_iter().flatten().collect(),
             None => self.in_place.into_iter().flatten().collect(),

@@ -3,7 +3,8 @@
 //! The loop is written without anything to clean up: until 3.14 the interpreter ends a thread that outlives it by unwinding
 //! its stack from wherever it asks for the interpreter lock, which is somewhere inside the calls made here. So the frame that
 //! makes them has no destructor to run, is declared to let an unwinding pass, and calls Python through declarations that say
-//! the same. Everything else happens in functions that have returned by then.
+//! the same. Everything else happens in functions that have returned by then. Each tells PyO3 that the thread is attached
+//! (`Python::attach`), without which PyO3 could not drop what it holds.
 //!
 //! Whoever waits for a result is woken at the last moment before that could take long: when the queue is empty, after this
 //! thread has let go of the interpreter, and otherwise right before the next call. A wake-up while the interpreter is held
@@ -111,8 +112,7 @@ pub unsafe extern "C-unwind" fn work(queue: *mut PyObject, context: *mut PyObjec
                 let callbacks = unsafe { deliver(&mut turn, made) };
                 if !callbacks.invoke.is_null() {
                     // SAFETY: both are live: `invoke` for as long as the process, `future` until the next line.
-                    let made =
-                        unsafe { vectorcall(callbacks.invoke, &callbacks.future, 1, ptr::null_mut()) };
+                    let made = unsafe { vectorcall(callbacks.invoke, &callbacks.future, 1, ptr::null_mut()) };
                     // SAFETY: both references are owned here and given away.
                     unsafe { finish_callbacks(callbacks.future, made) };
                 }
@@ -138,65 +138,66 @@ pub unsafe extern "C-unwind" fn work(queue: *mut PyObject, context: *mut PyObjec
 /// As for [`work`].
 #[inline(never)]
 unsafe fn take_turn(queue: *mut PyObject, context: *mut PyObject, turn: &mut Turn) -> Step {
-    // SAFETY: by the caller's promise.
-    let py = unsafe { Python::assume_attached() };
-    // SAFETY: by the caller's promise; the caller of the method holds a reference.
-    let queue = unsafe { Borrowed::from_ptr(py, queue).cast_unchecked::<WorkQueue>() };
-    let pool = &queue.get().shared().pool;
-    loop {
-        match pool.next(turn.arrival) {
-            Next::Work(work, wakes) => {
-                turn.owe(wakes);
-                turn.take_owed().wake();
-                turn.turns = turn.turns.wrapping_add(1);
-                if turn.turns % TURNS == 0 {
-                    attach::give_way(py);
-                }
-                match work {
-                    Work::Call(call) => match call.future().get().completion().begin(Access::Free) {
-                        Ok(Begin::Begun) => {
-                            turn.arrival = Arrival::Done;
-                            return Step::Call(turn.call.write(call).raw());
-                        }
-                        begun => {
-                            if begin_anyhow(&call, begun, turn) {
+    Python::attach(|py| {
+        // SAFETY: by the caller's promise; the caller of the method holds a reference.
+        let queue = unsafe { Borrowed::from_ptr(py, queue).cast_unchecked::<WorkQueue>() };
+        let pool = &queue.get().shared().pool;
+        loop {
+            match pool.next(turn.arrival) {
+                Next::Work(work, wakes) => {
+                    turn.owe(wakes);
+                    turn.take_owed().wake();
+                    turn.turns = turn.turns.wrapping_add(1);
+                    if turn.turns % TURNS == 0 {
+                        attach::give_way(py);
+                    }
+                    match work {
+                        Work::Call(call) => match call.future().get().completion().begin(Access::Free) {
+                            Ok(Begin::Begun) => {
                                 turn.arrival = Arrival::Done;
                                 return Step::Call(turn.call.write(call).raw());
                             }
-                            turn.arrival = Arrival::Skipped;
-                            drop(call.into_future_attached(py));
-                        }
-                    },
-                    Work::Item(item) => {
-                        turn.arrival = Arrival::Done;
-                        if let Some(step) = item_step(item, context) {
-                            return step;
+                            begun => {
+                                if begin_anyhow(py, &call, begun, turn) {
+                                    turn.arrival = Arrival::Done;
+                                    return Step::Call(turn.call.write(call).raw());
+                                }
+                                turn.arrival = Arrival::Skipped;
+                                drop(call);
+                            }
+                        },
+                        Work::Item(item) => {
+                            turn.arrival = Arrival::Done;
+                            if let Some(step) = item_step(py, item, context) {
+                                return step;
+                            }
                         }
                     }
                 }
-            }
-            Next::Idle(waiter) => {
-                turn.arrival = Arrival::Woken;
-                let owed = turn.take_owed();
-                let what = What { operation: "ThreadPoolExecutor.idle", object: queue.as_ptr() as usize };
-                // Signal handlers run in the main thread: nothing but a grant ends the wait.
-                let waited =
-                    attach::wait_entered(py, || owed.wake(), &waiter, None, || waits::enter(what, None));
-                if let Err(error) = waited {
-                    Python::attach(|py| report(py, error));
+                Next::Idle(waiter) => {
+                    turn.arrival = Arrival::Woken;
+                    let owed = turn.take_owed();
+                    let what = What { operation: "ThreadPoolExecutor.idle", object: queue.as_ptr() as usize };
+                    // Signal handlers run in the main thread: nothing but a grant ends the wait.
+                    let waited =
+                        attach::wait_entered(py, || owed.wake(), &waiter, None, || waits::enter(what, None));
+                    if let Err(error) = waited {
+                        report(py, error);
+                    }
+                }
+                Next::Closed => {
+                    turn.take_owed().wake();
+                    return Step::End;
                 }
             }
-            Next::Closed => {
-                turn.take_owed().wake();
-                return Step::End;
-            }
         }
-    }
+    })
 }
 
 /// What is to be done about a call whose future did not begin at once; true when it has begun after all.
 #[cold]
 fn begin_anyhow(
+    py: Python<'_>,
     call: &Call,
     begun: Result<Begin, tress_core::base::completion::Refused>,
     turn: &mut Turn,
@@ -207,20 +208,20 @@ fn begin_anyhow(
             turn.owe(wakes);
             false
         }
-        Err(_) => Python::attach(|py| match Future::begin(call.future().bind(py)) {
+        Err(_) => match Future::begin(call.future().bind(py)) {
             Ok(begun) => begun,
             Err(error) => {
                 report(py, error);
                 false
             }
-        }),
+        },
     }
 }
 
 /// How to run a work item of the standard library's kind.
 #[cold]
-fn item_step(item: Py<PyAny>, context: *mut PyObject) -> Option<Step> {
-    Python::attach(|py| match item.into_bound(py).getattr("run") {
+fn item_step(py: Python<'_>, item: Py<PyAny>, context: *mut PyObject) -> Option<Step> {
+    match item.into_bound(py).getattr("run") {
         Ok(method) => {
             let argument = if cfg!(Py_3_14) { context } else { ptr::null_mut() };
             Some(Step::Item { method: method.into_ptr(), argument })
@@ -229,7 +230,7 @@ fn item_step(item: Py<PyAny>, context: *mut PyObject) -> Option<Step> {
             report(py, error);
             None
         }
-    })
+    }
 }
 
 /// Ends the future of the call in `turn` with what the call returned.
@@ -238,38 +239,40 @@ fn item_step(item: Py<PyAny>, context: *mut PyObject) -> Option<Step> {
 /// The thread is attached, `turn` has a call, and `made` is an owned reference, or null with an exception set.
 #[inline(never)]
 unsafe fn deliver(turn: &mut Turn, made: *mut PyObject) -> Callbacks {
-    // SAFETY: by the caller's promise.
-    let py = unsafe { Python::assume_attached() };
-    let outcome = if made.is_null() {
-        Outcome::Exception(take_exception(py))
-    } else {
-        // SAFETY: an owned reference, by the caller's promise.
-        Outcome::Result(unsafe { Bound::from_owned_ptr(py, made) }.unbind())
-    };
-    // SAFETY: by the caller's promise; it is not read again before another call is written.
-    let call = unsafe { turn.call.assume_init_read() };
-    // Callable and arguments go first: when the outcome is seen, the pool has no reference to them.
-    let future = call.into_future_attached(py);
-    let none = Callbacks { invoke: ptr::null_mut(), future: ptr::null_mut() };
-    let failed = matches!(outcome, Outcome::Exception(_));
-    match future.get().completion().finish(Access::Free, outcome, failed) {
-        Ok(ended) => {
-            turn.owe(ended.wakes);
-            if ended.extended && future.get().has_callbacks(py) {
-                turn.take_owed().wake();
-                match future::invoke_callbacks(py) {
-                    Ok(invoke) => return Callbacks { invoke: invoke.as_ptr(), future: future.into_ptr() },
-                    Err(error) => Python::attach(|py| report(py, error)),
+    Python::attach(|py| {
+        let outcome = if made.is_null() {
+            Outcome::Exception(take_exception(py))
+        } else {
+            // SAFETY: an owned reference, by the caller's promise.
+            Outcome::Result(unsafe { Bound::from_owned_ptr(py, made) }.unbind())
+        };
+        // SAFETY: by the caller's promise; it is not read again before another call is written.
+        let call = unsafe { turn.call.assume_init_read() };
+        // Callable and arguments go first: when the outcome is seen, the pool has no reference to them.
+        let future = call.into_future().into_bound(py);
+        let none = Callbacks { invoke: ptr::null_mut(), future: ptr::null_mut() };
+        let failed = matches!(outcome, Outcome::Exception(_));
+        match future.get().completion().finish(Access::Free, outcome, failed) {
+            Ok(ended) => {
+                turn.owe(ended.wakes);
+                if ended.extended && future.get().has_callbacks(py) {
+                    turn.take_owed().wake();
+                    match future::invoke_callbacks(py) {
+                        Ok(invoke) => {
+                            return Callbacks { invoke: invoke.as_ptr(), future: future.into_ptr() };
+                        }
+                        Err(error) => report(py, error),
+                    }
+                }
+            }
+            Err((refused, outcome)) => {
+                if let Err(error) = Future::finish_refused(&future, refused, outcome) {
+                    report(py, error);
                 }
             }
         }
-        Err((refused, outcome)) => Python::attach(|py| {
-            if let Err(error) = Future::finish_refused(&future, refused, outcome) {
-                report(py, error);
-            }
-        }),
-    }
-    none
+        none
+    })
 }
 
 /// The exception that is set, taken.
@@ -282,9 +285,8 @@ fn take_exception(py: Python<'_>) -> Py<PyAny> {
             return exception.unbind();
         }
     }
-    let _ = py;
     // Makes an exception where there is none, and puts the traceback into it where the interpreter keeps that apart.
-    Python::attach(|py| PyErr::fetch(py).into_value(py).into_any())
+    PyErr::fetch(py).into_value(py).into_any()
 }
 
 /// Drops `owned` and what a call returned; an exception is logged.
@@ -293,22 +295,22 @@ fn take_exception(py: Python<'_>) -> Py<PyAny> {
 /// The thread is attached, and both are owned references; `made` may be null with an exception set.
 #[inline(never)]
 unsafe fn finish_callbacks(owned: *mut PyObject, made: *mut PyObject) {
-    // SAFETY: by the caller's promise.
-    let py = unsafe { Python::assume_attached() };
-    // SAFETY: by the caller's promise.
-    drop(unsafe { Bound::from_owned_ptr(py, owned) });
-    // SAFETY: by the caller's promise.
-    if unsafe { Bound::from_owned_ptr_or_opt(py, made) }.is_none() {
-        Python::attach(|py| report(py, PyErr::fetch(py)));
-    }
+    Python::attach(|py| {
+        // SAFETY: by the caller's promise.
+        drop(unsafe { Bound::from_owned_ptr(py, owned) });
+        // SAFETY: by the caller's promise.
+        if unsafe { Bound::from_owned_ptr_or_opt(py, made) }.is_none() {
+            report(py, PyErr::fetch(py));
+        }
+    });
 }
 
 /// Logs what must not end the worker.
 #[cold]
 fn report(py: Python<'_>, error: PyErr) {
-    let logged = py.import("tress.concurrent.futures.thread").and_then(|module| {
-        module.getattr("_log_exception_in_worker")?.call1((error.value(py),)).map(drop)
-    });
+    let logged = py
+        .import("tress.concurrent.futures.thread")
+        .and_then(|module| module.getattr("_log_exception_in_worker")?.call1((error.value(py),)).map(drop));
     if let Err(error) = logged {
         error.write_unraisable(py, None);
     }

@@ -1,17 +1,18 @@
 """ThreadPoolExecutor: a pool of threads that make calls.
 
-Threads are the interpreter's own, and are registered where the standard library registers its: the interpreter waits
-for them at its exit in the standard library's own way. What is native is the queue, and what a thread does between two
-calls.
+Threads are the interpreter's own, and are registered where the standard library registers its:
+the interpreter waits for them at its exit in the standard library's own way. What is native is
+the queue, and what a thread does between two calls.
 
-Where a program takes the pool's parts into its own hands (a subclass with `_adjust_thread_count` or `prepare_context` of its
-own, an assignment to `_work_queue`), everything goes the standard library's way, on the standard library's code: it is
-as fast as that then, and returns futures of tress.
+Where a program takes the pool's parts into its own hands (a subclass with `_adjust_thread_count`
+or `prepare_context` of its own, an assignment to `_work_queue`), everything goes the standard
+library's way, on the standard library's code: it is as fast as that then, and returns futures of
+tress.
 """
 
 from __future__ import annotations
 
-import concurrent.futures.thread as _std
+import concurrent.futures.thread as _std_module
 import math
 import os
 import queue
@@ -20,7 +21,8 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures._base import LOGGER, Future as _AnyFuture
+from concurrent.futures._base import LOGGER
+from concurrent.futures._base import Future as _AnyFuture
 from concurrent.futures.thread import BrokenThreadPool
 from itertools import islice
 from time import monotonic
@@ -34,11 +36,17 @@ __all__ = ["BrokenThreadPool", "ThreadPoolExecutor"]
 
 _T = TypeVar("_T")
 
+# Its private names are used, which differ from version to version.
+_std: Any = _std_module
+
 # After install() the name of the standard module means the class below.
-_StandardExecutor = _std.ThreadPoolExecutor
+_StandardExecutor = _std_module.ThreadPoolExecutor
 
 # From 3.14 on initializer and way of calling are in a context that each worker has.
 _CONTEXTS = sys.version_info >= (3, 14)
+
+# Unnamed pools of both kinds are numbered together.
+_next_number: Callable[[], int] = _StandardExecutor._counter  # type: ignore[attr-defined]
 
 # The reasons for `submit` not to go the short way, as the native class numbers them.
 _SHUT_DOWN = 1
@@ -49,7 +57,9 @@ _STANDARD = 4
 class _WorkerContext:
     """What a worker runs before its first call and after its last."""
 
-    def __init__(self, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
+    def __init__(
+        self, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+    ) -> None:
         self._initializer = initializer
         self._initargs = initargs
 
@@ -90,7 +100,7 @@ def _work_item(
 ) -> Any:
     """A work item of the standard library's."""
     if _CONTEXTS:
-        return _std._WorkItem(future, (fn, args, kwargs))  # type: ignore[call-arg, arg-type]
+        return _std._WorkItem(future, (fn, args, kwargs))
     return _std._WorkItem(future, fn, args, kwargs)
 
 
@@ -119,9 +129,10 @@ def _worker(
 class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
     """A pool of threads that make calls, as `concurrent.futures.ThreadPoolExecutor`.
 
-    `max_workers` is how many threads there are at most, by default four more than CPUs, but not more than 32. Threads are
-    named after `thread_name_prefix`. `initializer(*initargs)` is called in each thread when it begins; if it raises, the
-    pool is broken: its calls, and later ones, end with BrokenThreadPool.
+    `max_workers` is how many threads there are at most, by default four more than CPUs, but not
+    more than 32. Threads are named after `thread_name_prefix`. `initializer(*initargs)` is called
+    in each thread when it begins; if it raises, the pool is broken: its calls, and later ones,
+    end with BrokenThreadPool.
     """
 
     def __init__(
@@ -140,11 +151,14 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
         self._prepare(initializer, initargs, ctxkwargs)
         self._threads: set[threading.Thread] = set()
         self._shutdown_lock = threading.Lock()
-        self._thread_name_prefix = thread_name_prefix or f"ThreadPoolExecutor-{self._counter()}"
+        self._thread_name_prefix = thread_name_prefix or f"ThreadPoolExecutor-{_next_number()}"
         self._idle_semaphore: Any = _IdleWorkers(self._own_queue)
         self._max_workers = max_workers
         if self._has_own_ways():
             self._work_queue = queue.SimpleQueue()
+
+    _create_worker_context: Any
+    _resolve_work_item_task: Any
 
     def _prepare(
         self,
@@ -154,18 +168,18 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
     ) -> None:
         """Settles how workers begin."""
         if _CONTEXTS:
-            prepare = type(self).prepare_context  # type: ignore[attr-defined]
-            self._create_worker_context, self._resolve_work_item_task = prepare(
-                initializer, initargs, **options
-            )
+            cls: Any = type(self)
+            parts = cls.prepare_context(initializer, initargs, **options)
+            self._create_worker_context, self._resolve_work_item_task = parts
             return
         if options:
+            name = next(iter(options))
             raise TypeError(
-                f"ThreadPoolExecutor.__init__() got an unexpected keyword argument {next(iter(options))!r}"
+                f"ThreadPoolExecutor.__init__() got an unexpected keyword argument {name!r}"
             )
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        self._initializer = initializer
+        self._initializer: Any = initializer
         self._initargs = initargs
         self._create_worker_context = lambda: _WorkerContext(initializer, initargs)
 
@@ -208,7 +222,7 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
     def _shutdown(self, value: bool) -> None:
         self._set_flag(_SHUT_DOWN, bool(value))
 
-    @property
+    @property  # type: ignore[override]
     def _broken(self) -> str | bool:
         return self._failure
 
@@ -227,7 +241,7 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
         """`submit` where something is in the way of the short one."""
         if self._is_of_ancestor():
             self._begin_anew()
-        with self._shutdown_lock, _std._global_shutdown_lock:  # type: ignore[attr-defined]
+        with self._shutdown_lock, _std._global_shutdown_lock:
             if self._failure:
                 raise self._broken_error()
             if self._has_flag(_SHUT_DOWN):
@@ -238,7 +252,10 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
                 self._work_queue.put(self._standard_item(future, fn, args, kwargs or {}))
                 self._adjust_thread_count()
                 return future
-        return _native.ThreadPoolExecutor.submit(self, fn, *args, **(kwargs or {}))
+        again: _AnyFuture[Any] = _native.ThreadPoolExecutor.submit(
+            self, fn, *args, **(kwargs or {})
+        )
+        return again
 
     def _standard_item(
         self,
@@ -249,20 +266,21 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
     ) -> Any:
         if _CONTEXTS:
             task = self._resolve_work_item_task(fn, args, kwargs)
-            return _std._WorkItem(future, task)  # type: ignore[call-arg]
+            return _std._WorkItem(future, task)
         return _work_item(future, fn, args, kwargs)
 
     @staticmethod
     def _check_interpreter() -> None:
-        if _std._shutdown:  # type: ignore[attr-defined]
+        if _std._shutdown:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
     def _begin_anew(self) -> None:
-        """Makes an executor of the parent usable in the child of a fork, where its threads do not exist.
+        """Makes a parent's executor usable in the child of a fork, where it has no threads.
 
-        What is queued is the parent's to run: here those futures are cancelled, so that nobody waits for them for ever.
+        What is queued is the parent's to run: here those futures are cancelled, so that nobody
+        waits for them for ever.
         """
-        with _std._global_shutdown_lock:  # type: ignore[attr-defined]
+        with _std._global_shutdown_lock:
             if not self._is_of_ancestor():
                 return
             futures = self._reset_after_fork()
@@ -272,13 +290,13 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
 
     def _start_worker(self) -> None:
         """Starts a thread if there is work that no thread will come for."""
-        with self._shutdown_lock, _std._global_shutdown_lock:  # type: ignore[attr-defined]
+        with self._shutdown_lock, _std._global_shutdown_lock:
             self._check_interpreter()
             self._adjust_thread_count()
 
     def _adjust_thread_count(self) -> None:
         if self._has_flag(_STANDARD):
-            _StandardExecutor._adjust_thread_count(self)  # type: ignore[attr-defined]
+            _StandardExecutor._adjust_thread_count(self)
             return
         number = len(self._threads)
         if number >= self._max_workers or not self._is_short():
@@ -296,7 +314,7 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
             raise
         self._threads.add(thread)
         self._set_workers(len(self._threads))
-        _std._threads_queues[thread] = self._own_queue  # type: ignore[index]
+        _std._threads_queues[thread] = self._own_queue
 
     def _initializer_failed(self) -> None:
         with self._shutdown_lock:
@@ -325,19 +343,20 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
         chunksize: int = 1,
         buffersize: int | None = None,
     ) -> Iterator[_T]:
-        """Calls `fn` with the items of the iterables, as `map` does, in the threads of the pool; yields the results in order.
+        """Calls `fn` with the items of the iterables, as `map` does; yields the results in order.
 
-        All calls are submitted at once; with `buffersize` at most that many whose results have not been yielded.
-        `chunksize` is for pools of processes and means nothing here. TimeoutError is raised when a result is asked
-        for that has not come `timeout` seconds after the call of `map`; what a call raises is raised in its turn. Then, and when
-        the iterator is closed, calls that have not begun are cancelled.
+        All calls are submitted at once; with `buffersize` at most that many whose results have
+        not been yielded. `chunksize` is for pools of processes and means nothing here.
+        TimeoutError is raised when a result is asked for that has not come `timeout` seconds
+        after the call of `map`; what a call raises is raised in its turn. Then, and when the
+        iterator is closed, calls that have not begun are cancelled.
         """
         if buffersize is not None and not isinstance(buffersize, int):
             raise TypeError("buffersize must be an integer or None")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
         end = None if timeout is None else timeout + monotonic()
-        arguments = zip(*iterables)
+        arguments = zip(*iterables, strict=False)
         at_once = arguments if buffersize is None else islice(arguments, buffersize)
         futures: list[Any]
         if type(self).submit is ThreadPoolExecutor.submit:
@@ -349,11 +368,11 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
         return _buffered_results(weakref.ref(self), fn, arguments, deque(futures), end)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Ends the pool: nothing can be submitted any more, and threads end when there is nothing left to do.
+        """Ends the pool: it takes no more calls, and its threads end when none is left to make.
 
-        With `wait` it returns when they have. With `cancel_futures` calls that have not begun are cancelled; a call for
-        which a thread has just been started counts as begun.
-        An exception from a signal handler interrupts the waiting and nothing else: it may be called again.
+        With `wait` it returns when they have. With `cancel_futures` calls that have not begun are
+        cancelled; a call for which a thread has just been started counts as begun. An exception
+        from a signal handler interrupts the waiting and nothing else: it may be called again.
         """
         if self._is_of_ancestor():
             self._begin_anew()
@@ -424,5 +443,6 @@ def _buffered_results(
             future.cancel()
 
 
-# The standard module's own exit handler, which was registered before and so runs after this one, empties the queues.
+# The standard module's own exit handler, which was registered before and so runs after this one,
+# empties the queues.
 threading._register_atexit(_native.note_interpreter_shutdown)  # type: ignore[attr-defined]
