@@ -126,3 +126,8 @@ pub fn wait_unseen(py: Python<'_>, waiter: &Waiter, deadline: Option<Deadline>) 
         }
     }
 }
+
+/// Lets a thread that asks for the interpreter have it.
+pub fn give_way(py: Python<'_>) {
+    py.detach(|| DEPARTURES.fetch_add(1, Ordering::Release));
+}

@@ -34,9 +34,17 @@ mod _native {
     #[pymodule_export]
     use crate::threads::barrier::Barrier;
     #[pymodule_export]
+    use crate::threads::collector::{Completed, FutureObserver, wait_futures};
+    #[pymodule_export]
     use crate::threads::condition::Condition;
     #[pymodule_export]
     use crate::threads::event::Event;
+    #[pymodule_export]
+    use crate::threads::executor::{ThreadPoolExecutor, WorkQueue, note_interpreter_shutdown};
+    #[pymodule_export]
+    use crate::threads::future::{Future, result_or_cancel};
+    #[pymodule_export]
+    use crate::threads::future_class::set_future_class;
     #[pymodule_export]
     use crate::threads::lock::{Lock, allocate_lock};
     #[pymodule_export]
@@ -49,8 +57,10 @@ mod _native {
     use crate::threads::semaphore::Semaphore;
 
     #[pymodule_init]
-    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         tress_core::base::fork::install();
+        crate::threads::future_class::prepare(module.py())?;
+        crate::threads::raw_methods::add(module.py())?;
         Ok(())
     }
 }

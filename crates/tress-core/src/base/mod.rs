@@ -1,5 +1,7 @@
 //! The foundation: everything that waits, waits through this.
 
+pub mod collector;
+pub mod completion;
 pub mod deadline;
 pub mod fork;
 mod futex;

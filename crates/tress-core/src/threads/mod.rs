@@ -5,6 +5,7 @@ pub mod condition;
 pub mod event;
 pub mod heap;
 pub mod lock;
+pub mod pool;
 pub mod queue;
 pub mod rlock;
 pub mod semaphore;

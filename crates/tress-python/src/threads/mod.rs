@@ -2,9 +2,16 @@
 
 pub mod barrier;
 pub mod blocking;
+pub mod collector;
 pub mod condition;
 pub mod event;
+pub mod executor;
+pub mod future;
+pub mod future_class;
 pub mod lock;
 pub mod queue;
+pub mod raw_methods;
 pub mod rlock;
 pub mod semaphore;
+pub mod work;
+pub mod worker;

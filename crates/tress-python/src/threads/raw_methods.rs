@@ -1,0 +1,48 @@
+//! Methods that do without PyO3's calling conventions, as those would cost more than the methods themselves.
+//!
+//! Each is a plain C function with the signature that its flags announce, added to its class as the interpreter itself adds
+//! methods: by a method descriptor, which checks that `self` is an instance.
+
+use std::ffi::CStr;
+
+use pyo3::ffi::{self, PyMethodDef, PyMethodDefPointer, PyObject};
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+use super::executor::WorkQueue;
+use super::worker;
+
+/// A definition that lives as long as the process, as descriptors want it.
+struct Definition(PyMethodDef);
+
+// SAFETY: it is never written to; its pointers are to constants and functions.
+unsafe impl Sync for Definition {}
+
+type Unary = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+type UnwindingUnary = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+
+static WORK: Definition = Definition(PyMethodDef {
+    ml_name: c"_work".as_ptr(),
+    ml_meth: PyMethodDefPointer {
+        // SAFETY: the two types differ in what the compiler assumes of the caller alone, and the caller is C.
+        PyCFunction: unsafe { std::mem::transmute::<UnwindingUnary, Unary>(worker::work) },
+    },
+    ml_flags: ffi::METH_O,
+    ml_doc: c"Works in this thread until the queue is closed and empty.".as_ptr(),
+});
+
+fn add_to(class: &Bound<'_, PyType>, definition: &'static Definition) -> PyResult<()> {
+    let definition = (&raw const definition.0).cast_mut();
+    // SAFETY: the definition is static, and nothing writes to it; its name is a C string; the class is live.
+    let (name, descriptor) = unsafe {
+        let name = CStr::from_ptr((*definition).ml_name);
+        let descriptor = ffi::PyDescr_NewMethod(class.as_type_ptr(), definition);
+        (name, Bound::from_owned_ptr_or_err(class.py(), descriptor)?)
+    };
+    class.setattr(name, descriptor)
+}
+
+/// Adds them to their classes.
+pub fn add(py: Python<'_>) -> PyResult<()> {
+    add_to(&py.get_type::<WorkQueue>(), &WORK)
+}

@@ -1,0 +1,75 @@
+"""Futures, and waiting for many of them."""
+
+from __future__ import annotations
+
+import concurrent.futures._base as _std
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from tress import _native
+
+_T = TypeVar("_T")
+
+LOGGER = _std.LOGGER
+
+# After install() these names of the standard module mean what is defined below.
+_StandardFuture = _std.Future
+
+
+class Future(_native.Future[_T], _StandardFuture[_T]):
+    """The outcome of a call that is made elsewhere, as `concurrent.futures.Future`."""
+
+    __slots__ = ()
+
+
+_native.own_methods(Future, _native.Future)
+_native.set_future_class(Future)
+
+
+def _call_back(future: Future[Any], callback: Callable[[Any], object]) -> None:
+    """Calls one callback; an Exception that it raises is logged."""
+    try:
+        callback(future)
+    except Exception:
+        LOGGER.exception("exception calling callback for %r", future)
+
+
+def _invoke_callbacks(future: Future[Any]) -> None:
+    for callback in future._done_callbacks:
+        _call_back(future, callback)
+
+
+def wait(
+    fs: Iterable[_std.Future[_T]],
+    timeout: float | None = None,
+    return_when: str = _std.ALL_COMPLETED,
+) -> _std.DoneAndNotDoneFutures[_T]:
+    """Waits for futures, of tress and of the standard library, mixed as you like.
+
+    Returns when all have ended (`return_when` is ALL_COMPLETED), when one has (FIRST_COMPLETED),
+    or when one has raised an exception or all have ended (FIRST_EXCEPTION); in any case after
+    `timeout` seconds, if that is not None.
+
+    The result is a named pair of sets, `done` and `not_done`. A timeout or a signal takes
+    nothing: the futures can be waited for again.
+    """
+    done, not_done = _native.wait_futures(set(fs), timeout, return_when)
+    return _std.DoneAndNotDoneFutures(done, not_done)
+
+
+def as_completed(
+    fs: Iterable[_std.Future[_T]], timeout: float | None = None
+) -> Iterator[_std.Future[_T]]:
+    """Yields futures, of tress and of the standard library, as they end, the ended ones first.
+
+    Each comes once, however often it is among `fs`, and is referred to no more once it has been
+    yielded. TimeoutError is raised when `timeout` seconds have passed since the first was asked
+    for and not all have ended.
+    """
+    completed: Any = _native.Completed(set(fs), timeout)
+    # What the caller drops is not to be kept alive here.
+    del fs
+    try:
+        yield from completed
+    finally:
+        completed.close()
