@@ -37,7 +37,7 @@ class ThreadAdoption:
     def begin(self) -> None:
         """Adopt the classes and the threads that exist now."""
         for cls in self._standard.__subclasses__():
-            if cls.__module__.partition(".")[0] != "tress":
+            if not issubclass(cls, self._ours):
                 self._adopt_class(cls)
         for thread in list(threading._dangling):  # type: ignore[attr-defined]
             self._adopt_thread(thread)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -42,3 +43,13 @@ def run_process(
         env={**os.environ, "PYTHONUTF8": "1", **(environment or {})},
     )
     return Outcome(done.stdout.decode(), done.stderr.decode(), done.returncode)
+
+
+def wait_until_asleep(pid: int) -> None:
+    """Wait until the main thread of a process sleeps in the kernel."""
+    stat = Path(f"/proc/{pid}/stat")
+    deadline = time.monotonic() + LIMIT_S
+    while stat.read_text().rpartition(")")[2].split()[0] != "S":
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {pid} has not gone to sleep for {LIMIT_S} s")
+        os.sched_yield()

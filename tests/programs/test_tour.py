@@ -58,8 +58,7 @@ def test_same_output(tour: Tour) -> None:
 )
 def test_other_output(statement: str, explanation: str, tour: Tour) -> None:
     code, output = tour(
-        "import sys, threading\n"
-        "on_tress = threading.Thread.__module__.startswith('tress')\n" + statement
+        "import sys, threading, tress\non_tress = 'threads' in tress.installed()\n" + statement
     )
     assert code == 1
     assert " NO " in row(output)
@@ -84,16 +83,15 @@ def test_pieces_of_lines() -> None:
 
 def test_sides_take_turns(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(
-        "import pathlib, threading\n"
+        "import pathlib, tress\n"
         "with pathlib.Path(__file__).with_name('log').open('a') as log:\n"
-        "    print(threading.Thread.__module__.partition('.')[0], file=log)\n"
+        "    print('tress' if tress.installed() else 'plain', file=log)\n"
     )
     comparison = compare(Program("program.py"), folder=tmp_path, rounds=3)
     assert isinstance(comparison, Comparison)
     assert comparison.difference is None
     assert set(comparison.seconds) == {"plain", "tress"}
-    plain, tress = "threading", "tress"
-    order = [plain, tress, tress, plain, plain, tress]
+    order = ["plain", "tress", "tress", "plain", "plain", "tress"]
     assert (tmp_path / "log").read_text().split() == order
 
 
