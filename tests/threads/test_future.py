@@ -233,7 +233,10 @@ def test_an_assigned_state_wakes_threads_that_wait() -> None:
 def test_the_wait_is_seen() -> None:
     future: Future[int] = Future()
     thread = blocked(future.result)
-    assert [(wait.operation, wait.object) for wait in tress.waits()] == [("Future.result", future)]
+    (seen,) = (wait for wait in tress.waits() if wait.object is future)
+    assert seen.operation == "Future.result"
+    assert seen.thread_ident == thread.thread.ident
+    del seen
     future.set_result(1)
     thread.result()
 

@@ -35,8 +35,8 @@ def half(number: int) -> float:
 with futures.ThreadPoolExecutor() as pool:
     pool.submit(half, "two")  # type: ignore[arg-type]
     whole: int = pool.submit(half, 2).result()  # type: ignore[assignment]
-    pool.map(half, ["two"])  # type: ignore[list-item]
-    futures.wait(7)  # type: ignore[arg-type, type-var, misc]
+    pool.map(half, ["two"])  # type: ignore[arg-type]
+    futures.wait(7)  # type: ignore[arg-type]
 futures.Future[int]().set_result("seven")  # type: ignore[arg-type]
 
 tress.deadlock(mode="maybe")  # type: ignore[arg-type]

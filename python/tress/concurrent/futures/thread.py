@@ -26,7 +26,7 @@ from concurrent.futures._base import Future as _AnyFuture
 from concurrent.futures.thread import BrokenThreadPool
 from itertools import islice
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from tress import _native
 from tress._thread import Thread
@@ -34,6 +34,8 @@ from tress.concurrent.futures._base import Future
 
 __all__ = ["BrokenThreadPool", "ThreadPoolExecutor"]
 
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 _T = TypeVar("_T")
 
 # Its private names are used, which differ from version to version.
@@ -335,6 +337,42 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
                     break
         return futures + [item.future for item in items if item is not None]
 
+    @overload  # type: ignore[override]
+    def map(
+        self,
+        fn: Callable[[_A], _T],
+        iterable: Iterable[_A],
+        /,
+        *,
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[_T]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[[_A, _B], _T],
+        iterable: Iterable[_A],
+        iterable2: Iterable[_B],
+        /,
+        *,
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[_T]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., _T],
+        iterable: Iterable[Any],
+        iterable2: Iterable[Any],
+        iterable3: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[_T]: ...
     def map(
         self,
         fn: Callable[..., _T],
