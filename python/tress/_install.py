@@ -19,7 +19,7 @@ import _thread
 import sys
 import threading
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tress.threading
 from tress._adopt import ThreadAdoption
@@ -69,6 +69,8 @@ class _Strand:
         self.by_tress: dict[int, _Pair] = {}
         self.added: list[tuple[ModuleType, str, object]] = []
         self.lazy: list[tuple[ModuleType, str, object]] = []
+        self.homes: list[tuple[Any, str]] = []
+        self.moved: list[tuple[Any, str]] = []
         for module_name in _MODULES[name]:
             self._compare(import_module(module_name), import_module(f"tress.{module_name}"))
         self.adoption = ThreadAdoption(threading.Thread, tress.threading.Thread)
@@ -88,6 +90,7 @@ class _Strand:
             if old is new:
                 continue
             self.by_standard[id(old)] = self.by_tress[id(new)] = (old, new)
+            self.homes.append((new, standard.__name__))
             if name not in vars(standard):  # found by the module's __getattr__ on every access
                 self.lazy.append((standard, name, new))
 
@@ -97,15 +100,29 @@ class _Strand:
                 setattr(module, name, pair[1])
             for module, name, new in (*self.added, *self.lazy):
                 setattr(module, name, new)
+            self._move_home()
             self.keeper.begin()
             self.adoption.begin()
         except BaseException:
             self.take_back()
             raise
 
+    def _move_home(self) -> None:
+        """Let each class say the module in which it stands now: as its repr, and pickle, name it."""
+        for new, home in self.homes:
+            old, _ = self.by_tress[id(new)]
+            named = getattr(old, "__module__", home)
+            if getattr(sys.modules.get(named), getattr(old, "__qualname__", ""), None) is not new:
+                named = home
+            self.moved.append((new, new.__module__))
+            new.__module__ = named
+
     def take_back(self) -> None:
         self.adoption.end()
         self.keeper.end()
+        for new, home in self.moved:
+            new.__module__ = home
+        self.moved.clear()
         for module, name, new in (*self.added, *self.lazy):
             if vars(module).get(name) is new:
                 delattr(module, name)
