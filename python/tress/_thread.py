@@ -183,10 +183,9 @@ class Thread(_StandardThread):
         """
         if not self._initialized:
             raise RuntimeError("Thread.__init__() not called")
-        waits = timeout is None or timeout > 0
         if (
-            not waits
-            or not self._started.is_set()
+            not self._started.is_set()
+            or (timeout is not None and timeout <= 0)
             or self._is_done()
             or self is threading.current_thread()
         ):
