@@ -206,8 +206,8 @@ class _SharedTimers:
         self.is_over = False
         self.is_running = False
         # Held for a few lines, so that no timer is added in the moment in which the thread decides
-        # to end.
-        self.change = _thread.allocate_lock()
+        # to end. A signal handler may start a timer, too.
+        self.change = _thread.RLock()
 
     def add(self, timer: Timer) -> int:
         with self.change:
@@ -248,7 +248,7 @@ class _SharedTimers:
 
     def after_fork_in_child(self) -> None:
         self.timers.clear()
-        self.change = _thread.allocate_lock()
+        self.change = _thread.RLock()
         self.is_running = False
 
 
