@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import linecache
 import sys
 import threading
@@ -11,10 +12,11 @@ import types
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import Any, Literal
 
 from tress import _native
-from tress._stacks import outside, stack_of
+from tress._stacks import level_outside, outside, stack_of
 
 Mode = Literal["raise", "warn", "off"]
 
@@ -88,7 +90,7 @@ def report(links: list[tuple[int, Any]], may_raise: bool) -> None:
     text = _compose(chain)
     if may_raise:
         raise DeadlockError(text, chain)
-    warnings.warn(text, DeadlockWarning, stacklevel=3)
+    warnings.warn(text, DeadlockWarning, stacklevel=level_outside())
 
 
 def _report_own_lock(lock: object) -> None:
@@ -101,7 +103,7 @@ def _report_own_lock(lock: object) -> None:
             f"the only thread waits for a lock that it took itself: {lock!r}. "
             "Nobody is left to release it.",
             DeadlockWarning,
-            stacklevel=3,
+            stacklevel=level_outside(),
         )
 
 
@@ -159,25 +161,49 @@ def _where_taken(frame: types.FrameType | None, lock: object) -> str | None:
 
 
 def _line_that_takes(frame: types.FrameType, lock: object) -> int | None:
-    lines = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
-    try:
-        tree = ast.parse("".join(lines))
-    except (SyntaxError, ValueError):
+    source = _source_of(frame)
+    if source is None:
         return None
-    first, running = frame.f_code.co_firstlineno, frame.f_lineno
+    tree, before = source
+    running = frame.f_lineno - before
     found: int | None = None
     for node in ast.walk(tree):
         if isinstance(node, ast.With | ast.AsyncWith):
-            if first <= node.lineno <= running <= (node.end_lineno or node.lineno):
+            if node.lineno <= running <= (node.end_lineno or node.lineno):
                 for item in node.items:
                     expression = item.context_expr
                     if expression.lineno <= running and _lock_of(_value(expression, frame)) is lock:
-                        found = max(found or 0, expression.lineno)
+                        found = max(found or 0, expression.lineno + before)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in ("acquire", "__enter__") and first <= node.lineno <= running:
+            if node.func.attr in ("acquire", "__enter__") and node.lineno <= running:
                 if _lock_of(_value(node.func.value, frame)) is lock:
-                    found = max(found or 0, node.lineno)
+                    found = max(found or 0, node.lineno + before)
     return found
+
+
+def _source_of(frame: types.FrameType) -> tuple[ast.AST, int] | None:
+    """The source of a frame's function and how many lines are before it; None where it cannot take
+    a lock. Only that function is parsed: a deadlock is to be told at once, however long its files.
+    """
+    code = frame.f_code
+    acquires = "acquire" in code.co_names or "__enter__" in code.co_names
+    # A `with` statement has a handler that leaves it.
+    if not acquires and not code.co_exceptiontable:
+        return None
+    lines = linecache.getlines(code.co_filename, frame.f_globals)
+    before = 0 if code.co_name == "<module>" else code.co_firstlineno - 1
+    if not acquires and not any("with" in line for line in lines[before : frame.f_lineno]):
+        return None
+    try:
+        if code.co_name != "<module>":
+            lines = inspect.getblock(lines[before:])
+        text = "".join(lines)
+        if text[0].isspace():
+            before -= 1
+            text = "if True:\n" + text
+        return ast.parse(text), before
+    except (SyntaxError, ValueError, IndexError, TokenError):
+        return None
 
 
 def _value(expression: ast.expr, frame: types.FrameType) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 import types
 
@@ -16,6 +17,16 @@ def outside(frame: types.FrameType | None) -> types.FrameType | None:
     while frame is not None and is_ours(frame):
         frame = frame.f_back
     return frame
+
+
+def level_outside() -> int:
+    """The `stacklevel` with which the caller's warning points at the program's own line."""
+    frame = sys._getframe(1)
+    level = 1
+    while frame.f_back is not None and is_ours(frame):
+        frame = frame.f_back
+        level += 1
+    return level
 
 
 def stack_of(frame: types.FrameType | None) -> traceback.StackSummary:

@@ -162,7 +162,7 @@ class Timer(threading.Timer, Thread):
             return
         if self._phase in _WAITING:
             end = None if timeout is None else time.monotonic() + timeout
-            if not self._settled.wait(timeout) or self._is_cancelled():
+            if not self._settled._wait_to_join(self, timeout) or self._is_cancelled():
                 return
             if end is not None:
                 timeout = max(0.0, end - time.monotonic())

@@ -110,7 +110,11 @@ class _Watch:
 
     def start(self) -> None:
         self.eventfd = os.eventfd(0, os.EFD_CLOEXEC)
-        _native.tell_eventfd(self.signum, self.eventfd)
+        try:
+            _native.tell_eventfd(self.signum, self.eventfd)
+        except BaseException:
+            os.close(self.eventfd)
+            raise
         _thread.start_new_thread(self.run, (self.eventfd,))
 
     def run(self, eventfd: int) -> None:

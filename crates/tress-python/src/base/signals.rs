@@ -47,6 +47,7 @@ pub fn tell_eventfd(signum: c_int, eventfd: c_int) -> PyResult<()> {
         libc::sigaction(signum, &action, std::ptr::null_mut()) != 0
     };
     if failed {
+        EVENTFDS[slot].store(NONE, Ordering::Relaxed);
         return Err(PyOSError::new_err((std::io::Error::last_os_error().raw_os_error(), "sigaction")));
     }
     Ok(())

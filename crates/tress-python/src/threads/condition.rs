@@ -251,29 +251,31 @@ impl Condition {
         }
         let timeout = Timeout::optional(timeout)?;
         let condition = &this.condition;
+        let lock = this.native_lock();
+        let deadline = timeout.deadline();
+        let what = what("Condition.wait", slf);
         let node = condition.enrol();
-        let (saved, wakes) = match this.release_save(py) {
-            Ok(released) => released,
+        let waited = waits::scope(|scope| {
+            // Before the lock is released: whoever takes it from now on can see who cannot go on without it.
+            match lock {
+                Some(lock) => scope.enter_condition(what, deadline, lock),
+                None => scope.enter(what, deadline),
+            }
+            let (saved, wakes) = this.release_save(py)?;
+            if timeout == Timeout::Now {
+                wakes.wake();
+                return Ok((saved, Ok(Outcome::TimedOut)));
+            }
+            // Whoever waits for the lock is woken once this thread has let go of the interpreter: not to wait for that.
+            let outcome = attach::wait_entered(py, || wakes.wake(), node.waiter(), deadline, || ());
+            Ok((saved, outcome))
+        });
+        let (saved, outcome) = match waited {
+            Ok(waited) => waited,
             Err(error) => {
                 let _ = condition.give_up(&node, None);
                 return Err(error);
             }
-        };
-        let lock = this.native_lock();
-        let what = what("Condition.wait", slf);
-        let outcome = if timeout == Timeout::Now {
-            wakes.wake();
-            Ok(Outcome::TimedOut)
-        } else {
-            // Whoever waits for the lock is woken once this thread has let go of the interpreter: not to wait for that.
-            let deadline = timeout.deadline();
-            waits::scope(|scope| {
-                let enter = || match lock {
-                    Some(lock) => scope.enter_condition(what, deadline, lock),
-                    None => scope.enter(what, deadline),
-                };
-                attach::wait_entered(py, || wakes.wake(), node.waiter(), deadline, enter)
-            })
         };
         let ended = match outcome {
             Ok(Outcome::Granted(signal)) => {

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use tress_core::base::waiter::Outcome;
+use tress_core::base::waits::What;
 use tress_core::threads::event as core;
 
 use crate::attach;
@@ -13,6 +14,30 @@ use crate::base::waits::what;
 #[pyclass(module = "tress._native", frozen, subclass, weakref)]
 pub struct Event {
     event: core::Event,
+}
+
+impl Event {
+    fn wait_as(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>, what: What) -> PyResult<bool> {
+        let event = &slf.get().event;
+        if event.is_set() {
+            return Ok(true);
+        }
+        let timeout = Timeout::optional(timeout)?;
+        if timeout == Timeout::Now {
+            return Ok(false);
+        }
+        let deadline = timeout.deadline();
+        let Some(node) = event.enrol() else { return Ok(true) };
+        match attach::wait(slf.py(), &node, deadline, what) {
+            Ok(Outcome::Granted(_)) => Ok(true),
+            Ok(_) => Ok(event.cancel(&node)),
+            Err(error) => {
+                // An event takes nothing from whoever sets it: there is nothing to give back.
+                let _ = event.cancel(&node);
+                Err(error)
+            }
+        }
+    }
 }
 
 #[pymethods]
@@ -46,25 +71,17 @@ impl Event {
     /// thread that was already waiting when `set` was called ends with True, even if `clear` follows at once.
     #[pyo3(signature = (timeout=None))]
     fn wait(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        let event = &slf.get().event;
-        if event.is_set() {
-            return Ok(true);
-        }
-        let timeout = Timeout::optional(timeout)?;
-        if timeout == Timeout::Now {
-            return Ok(false);
-        }
-        let deadline = timeout.deadline();
-        let Some(node) = event.enrol() else { return Ok(true) };
-        match attach::wait(slf.py(), &node, deadline, what("Event.wait", slf)) {
-            Ok(Outcome::Granted(_)) => Ok(true),
-            Ok(_) => Ok(event.cancel(&node)),
-            Err(error) => {
-                // An event takes nothing from whoever sets it: there is nothing to give back.
-                let _ = event.cancel(&node);
-                Err(error)
-            }
-        }
+        Self::wait_as(slf, timeout, what("Event.wait", slf))
+    }
+
+    /// As `wait`, by one that joins `thread`, and is seen to do so.
+    #[pyo3(signature = (thread, timeout=None))]
+    fn _wait_to_join(
+        slf: &Bound<'_, Self>,
+        thread: &Bound<'_, PyAny>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        Self::wait_as(slf, timeout, what("Thread.join", thread))
     }
 
     /// Forgets the waiters in the child of a fork, where they do not exist; the flag stays.
