@@ -192,6 +192,8 @@ def _report(run: _Run, python: str, tress: str) -> int:
         print("\n".join(_tracebacks(verdicts)))
     for line in report.details(verdicts, own=run.arguments.own):
         print(line)
+    if verdicts:
+        print("\n".join(report.with_tress_in_place(verdicts)))
     for problem in run.problems:
         print(f"problem: {problem}")
     if run.arguments.json is not None:

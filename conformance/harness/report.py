@@ -107,6 +107,18 @@ def details(verdicts: list[Verdict], *, own: bool) -> list[str]:
     return lines
 
 
+def with_tress_in_place(verdicts: list[Verdict]) -> list[str]:
+    """How many of the tests that pass without tress pass with it, whatever they test."""
+    usual = [v for v in verdicts if v.standard and v.standard.status == protocol.PASSED]
+    still = [v for v in usual if v.tress and v.tress.status == protocol.PASSED]
+    proved = sum(v.kind is Kind.PASSED for v in still)
+    return [
+        f"Of {len(usual)} tests that pass on the standard library, {len(still)} pass with tress in "
+        f"place; {proved} of these are proved to test tress.",
+        "",
+    ]
+
+
 def closing(verdicts: list[Verdict], problems: int) -> str:
     """The last line."""
     passed = sum(v.kind is Kind.PASSED for v in verdicts)
