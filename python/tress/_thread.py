@@ -63,6 +63,8 @@ class Thread(_StandardThread):
         _set_native_id: Callable[[], None]
         _set_os_name: Callable[[], None]
         _set_tstate_lock: Callable[[], None]
+        _tstate_lock: Any
+        _stop: Callable[[], None]
         _delete: Callable[[], None]
 
     _outcome: Any = _UNSET
@@ -170,6 +172,22 @@ class Thread(_StandardThread):
                 del failure
         finally:
             self._delete()
+
+    if not _HANDLES:
+        # The standard method takes the lock of a thread that runs for one that it has acquired
+        # itself when a signal handler raises meanwhile, and declares the thread stopped.
+        def _wait_for_tstate_lock(self, block: bool = True, timeout: float = -1) -> None:
+            lock = self._tstate_lock
+            if lock is None:
+                return
+            acquired: list[bool] = []
+            try:
+                # Nothing can come between the call's return and the storing of what it returned.
+                acquired.extend(map(lock.acquire, (block,), (timeout,)))
+            finally:
+                if acquired == [True]:
+                    lock.release()
+                    self._stop()
 
     def _is_done(self) -> bool:
         if _HANDLES:
