@@ -80,6 +80,24 @@ impl<T> Queue<T> {
         Ok(())
     }
 
+    /// Puts the item into a sorted queue, or lends the buffer to sort it into, when nobody else is concerned.
+    ///
+    /// # Errors
+    /// The item: ask [`Queue::put`].
+    #[inline]
+    pub fn put_sorted_fast(&self, item: T) -> Result<Option<(T, VecDeque<T>)>, T> {
+        let mut state = self.state.lock();
+        if state.flags != SORTED || state.items.len() >= state.bound {
+            return Err(item);
+        }
+        if !state.items.is_empty() {
+            return Ok(Some((item, state.lend())));
+        }
+        state.items.push_back(item);
+        state.note_put();
+        Ok(None)
+    }
+
     /// Puts an item: hands it to the oldest getter, or adds it to the buffer. Where there is no room, enrols a wait for some if
     /// `enrol` says so.
     pub fn put(&self, item: T, enrol: Enrol) -> Put<T, T> {

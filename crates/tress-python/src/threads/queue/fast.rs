@@ -5,23 +5,74 @@ use pyo3::prelude::*;
 
 use super::class::Queue;
 use super::simple::SimpleQueue;
+use super::sorted;
 use super::wait::Core;
 use crate::base::raw::Behind;
+
+/// What became of a common call.
+enum Served<T> {
+    Yes(T),
+    /// It raised: the exception is set.
+    Failed,
+    /// It is not so common after all.
+    No,
+}
 
 /// A class that stands on a core queue.
 trait Holder: pyo3::PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync {
     fn queue(&self) -> &Core;
+    fn is_sorted(&self) -> bool;
 }
 
 impl Holder for Queue {
     fn queue(&self) -> &Core {
         self.core()
     }
+
+    fn is_sorted(&self) -> bool {
+        self.is_sorted()
+    }
 }
 
 impl Holder for SimpleQueue {
     fn queue(&self) -> &Core {
         self.core()
+    }
+
+    fn is_sorted(&self) -> bool {
+        false
+    }
+}
+
+/// Puts `item`, if that is a matter of this thread alone; gives it back otherwise.
+#[inline(always)]
+fn put_now<H: Holder>(py: Python<'_>, this: &H, item: Py<PyAny>) -> Result<Served<()>, Py<PyAny>> {
+    if !this.is_sorted() {
+        return this.queue().put_fast(item).map(Served::Yes);
+    }
+    let Some((item, items)) = this.queue().put_sorted_fast(item)? else { return Ok(Served::Yes(())) };
+    Ok(match sorted::put(py, this.queue(), item, items, 1) {
+        Ok(()) => Served::Yes(()),
+        Err(error) => {
+            error.restore(py);
+            Served::Failed
+        }
+    })
+}
+
+/// Takes an item, if that is a matter of this thread alone.
+#[inline(always)]
+fn get_now<H: Holder>(py: Python<'_>, this: &H) -> Served<Py<PyAny>> {
+    if !this.is_sorted() {
+        return this.queue().get_fast().map_or(Served::No, Served::Yes);
+    }
+    let Some(items) = this.queue().get_sorted_fast() else { return Served::No };
+    match sorted::get(py, this.queue(), items) {
+        Ok(item) => item.map_or(Served::No, Served::Yes),
+        Err(error) => {
+            error.restore(py);
+            Served::Failed
+        }
     }
 }
 
@@ -48,27 +99,27 @@ unsafe fn try_put<H: Holder>(
     arguments: *const *mut ffi::PyObject,
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
-) -> bool {
+) -> Served<()> {
     if count != 1 || !names.is_null() {
-        return false;
+        return Served::No;
     }
     // SAFETY: by the caller's promise this thread is attached, `slf` is an instance of `H`, and there is an argument.
-    let (this, item) = unsafe {
+    let (py, this, item) = unsafe {
         let py = Python::assume_attached();
         let this = Borrowed::from_ptr(py, slf).cast_unchecked::<H>();
-        (this, Bound::from_borrowed_ptr(py, *arguments).unbind())
+        (py, this, Bound::from_borrowed_ptr(py, *arguments).unbind())
     };
-    match this.get().queue().put_fast(item) {
-        Ok(()) => true,
+    match put_now(py, this.get(), item) {
+        Ok(served) => served,
         Err(item) => {
             // SAFETY: this gives up the reference made above; the caller's own keeps the object alive.
             unsafe { ffi::Py_DECREF(item.into_ptr()) };
-            false
+            Served::No
         }
     }
 }
 
-/// An item, if taking it is all there is to do; null without an exception otherwise.
+/// Takes an item, if that is all there is to do.
 ///
 /// # Safety
 /// `slf` is an instance of `H`; attached.
@@ -77,13 +128,16 @@ unsafe fn try_get<H: Holder>(
     slf: *mut ffi::PyObject,
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
+) -> Served<Py<PyAny>> {
     if count != 0 || !names.is_null() {
-        return std::ptr::null_mut();
+        return Served::No;
     }
     // SAFETY: by the caller's promise this thread is attached and `slf` is an instance of `H`.
-    let this = unsafe { Borrowed::from_ptr(Python::assume_attached(), slf).cast_unchecked::<H>() };
-    this.get().queue().get_fast().map_or(std::ptr::null_mut(), Py::into_ptr)
+    let (py, this) = unsafe {
+        let py = Python::assume_attached();
+        (py, Borrowed::from_ptr(py, slf).cast_unchecked::<H>())
+    };
+    get_now(py, this.get())
 }
 
 macro_rules! entry_points {
@@ -99,10 +153,11 @@ macro_rules! entry_points {
         ) -> *mut ffi::PyObject {
             // SAFETY: the interpreter calls this, attached, with an instance of the class and its arguments.
             unsafe {
-                if try_put::<$class>(slf, arguments, count, names) {
-                    return ffi::Py_NewRef(ffi::Py_None());
+                match try_put::<$class>(slf, arguments, count, names) {
+                    Served::Yes(()) => ffi::Py_NewRef(ffi::Py_None()),
+                    Served::Failed => std::ptr::null_mut(),
+                    Served::No => $behind_put.call(slf, arguments, count, names),
                 }
-                $behind_put.call(slf, arguments, count, names)
             }
         }
 
@@ -114,11 +169,11 @@ macro_rules! entry_points {
         ) -> *mut ffi::PyObject {
             // SAFETY: as above.
             unsafe {
-                let item = try_get::<$class>(slf, count, names);
-                if !item.is_null() {
-                    return item;
+                match try_get::<$class>(slf, count, names) {
+                    Served::Yes(item) => item.into_ptr(),
+                    Served::Failed => std::ptr::null_mut(),
+                    Served::No => $behind_get.call(slf, arguments, count, names),
                 }
-                $behind_get.call(slf, arguments, count, names)
             }
         }
     };
