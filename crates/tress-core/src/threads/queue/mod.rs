@@ -317,7 +317,10 @@ impl<T> State<T> {
 
     /// Whether the buffer is away. One that was lent to a thread that a fork has left behind is gone with it.
     fn is_lent(&mut self) -> bool {
-        if self.flags & LENT != 0 && self.lent.generation != fork::generation() {
+        if self.flags & LENT != 0
+            && self.lent.generation != fork::generation()
+            && !fork::survived(self.lent.generation, self.lent.to)
+        {
             self.flags &= !LENT;
         }
         self.flags & LENT != 0

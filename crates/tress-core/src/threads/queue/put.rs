@@ -127,6 +127,10 @@ impl<T> Queue<T> {
                 None => {
                     state.puts += 1;
                     state.unfinished += 1;
+                    if state.flags & SORTED != 0 {
+                        // It may have been told of room that it has not used.
+                        state.settle(&mut wakes);
+                    }
                     return Put::Done(wakes);
                 }
             }
