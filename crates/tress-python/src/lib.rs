@@ -61,6 +61,6 @@ mod _native {
         tress_core::base::fork::install();
         crate::threads::future_class::prepare(module.py())?;
         crate::threads::raw_methods::add(module.py())?;
-        Ok(())
+        crate::threads::queue::fast::install(module.py())
     }
 }

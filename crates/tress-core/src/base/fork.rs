@@ -25,7 +25,7 @@ pub fn generation() -> u32 {
 /// Only a thread of the generation just before can be: one of an older generation that has the number of the survivor is
 /// another thread, which ended in a fork in between and whose number was given out again.
 #[cold]
-pub(super) fn survived(generation: u32, thread: ThreadId) -> bool {
+pub(crate) fn survived(generation: u32, thread: ThreadId) -> bool {
     generation.wrapping_add(1) == self::generation() && SURVIVOR.load(Ordering::Relaxed) == thread
 }
 

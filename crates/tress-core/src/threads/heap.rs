@@ -13,6 +13,8 @@ pub fn push<T, E>(
 ) -> Result<(), E> {
     let mut at = heap.len();
     heap.push_back(item);
+    // Items come and go at the end alone, so they lie in one piece already.
+    let heap = heap.make_contiguous();
     while at > 0 {
         let parent = (at - 1) / 2;
         if !less(&heap[at], &heap[parent])? {
@@ -29,10 +31,11 @@ pub fn push<T, E>(
 /// # Errors
 /// What `less` says. The heap is as it was before then, every item in its place.
 pub fn pop<T, E>(
-    heap: &mut VecDeque<T>,
+    queue: &mut VecDeque<T>,
     mut less: impl FnMut(&T, &T) -> Result<bool, E>,
 ) -> Result<Option<T>, E> {
-    let Some(last) = heap.len().checked_sub(1) else { return Ok(None) };
+    let Some(last) = queue.len().checked_sub(1) else { return Ok(None) };
+    let heap = queue.make_contiguous();
     // The least item waits at the end, outside of the heap proper, until nothing can fail any more.
     heap.swap(0, last);
     // The last item sinks all the way along the lesser children, then rises: it came from the bottom and mostly belongs
@@ -75,11 +78,11 @@ pub fn pop<T, E>(
         heap.swap(0, last);
         return Err(error);
     }
-    Ok(heap.pop_back())
+    Ok(queue.pop_back())
 }
 
 /// Brings the sunk item from `at` back to the top, and every item that rose on the path to `bottom` back down.
-fn undo<T>(heap: &mut VecDeque<T>, mut at: usize, bottom: usize) {
+fn undo<T>(heap: &mut [T], mut at: usize, bottom: usize) {
     // First back down to where the sinking ended, along the path that leads there, ...
     let mut path = Vec::new();
     let mut step = bottom;

@@ -4,6 +4,7 @@ pub mod argument;
 pub mod deadlock;
 pub mod held;
 pub mod own;
+pub mod raw;
 pub mod signals;
 pub mod timer;
 pub mod waits;

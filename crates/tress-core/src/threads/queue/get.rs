@@ -46,8 +46,26 @@ pub enum Unget<T> {
 }
 
 impl<T> State<T> {
-    fn take(&mut self) -> Option<T> {
+    pub(super) fn take(&mut self) -> Option<T> {
         if self.flags & LIFO == 0 { self.items.pop_front() } else { self.items.pop_back() }
+    }
+
+    /// Puts an item where the next [`State::take`] finds it.
+    pub(super) fn give_back(&mut self, item: T) {
+        if self.flags & LIFO == 0 {
+            self.items.push_front(item);
+        } else {
+            self.items.push_back(item);
+        }
+    }
+
+    /// A getter is here, awake: the next may be woken.
+    fn getter_is_here(&mut self, node: &QueueWait<T>, wakes: &mut Wakes<QueueWait<T>>) {
+        let Some(waiting) = self.waiting.as_mut() else { return };
+        if waiting.getter_coming.arrived(node) && !waiting.getters.is_empty() {
+            self.flags |= GETTERS;
+            self.settle(wakes);
+        }
     }
 }
 
@@ -62,6 +80,13 @@ impl<T> Queue<T> {
         let item = state.items.pop_front()?;
         state.gets += 1;
         Some(item)
+    }
+
+    /// The buffer of a sorted queue, to take the least item out of, when nobody else is concerned and there is one.
+    #[inline]
+    pub fn get_sorted_fast(&self) -> Option<VecDeque<T>> {
+        let mut state = self.state.lock();
+        if state.flags != SORTED || state.items.is_empty() { None } else { Some(state.lend()) }
     }
 
     /// Takes an item out; where there is none, enrols a wait for one if `wait` says so.
@@ -83,8 +108,11 @@ impl<T> Queue<T> {
                 return Get::Empty;
             }
             let node = QueueWait::new(VecDeque::new());
-            state.waiting().getters.push(node.clone());
-            state.flags |= GETTERS;
+            let waiting = state.waiting();
+            waiting.getters.push(node.clone());
+            if !waiting.getter_coming.is_awaited() {
+                state.flags |= GETTERS;
+            }
             return Get::Wait(node);
         }
         if state.flags & SORTED != 0 {
@@ -125,22 +153,36 @@ impl<T> Queue<T> {
         wakes
     }
 
+    /// Called by a getter whose wait was granted: its item, if it was handed one, or else to ask again.
+    pub fn arrive_get(&self, node: &QueueWait<T>) -> (Option<T>, Wakes<QueueWait<T>>) {
+        let mut wakes = Wakes::none();
+        self.state.lock().getter_is_here(node, &mut wakes);
+        (node.cargo.lock().pop_front(), wakes)
+    }
+
     /// Ends the wait of a getter that gives up.
-    pub fn cancel_get(&self, node: &QueueWait<T>) -> Cancelled<T> {
-        match node.waiter().cancel() {
-            Cancel::Granted(Signal::Handed) => match node.take_one() {
-                Some(item) => Cancelled::Item(item),
-                None => Cancelled::Nothing,
-            },
-            Cancel::Granted(Signal::Closed) => Cancelled::Closed,
-            Cancel::Granted(_) => Cancelled::Retry,
+    pub fn cancel_get(&self, node: &QueueWait<T>) -> (Cancelled<T>, Wakes<QueueWait<T>>) {
+        let cancelled = match node.waiter().cancel() {
+            Cancel::Granted(Signal::Handed) => {
+                let (item, wakes) = self.arrive_get(node);
+                return (item.map_or(Cancelled::Nothing, Cancelled::Item), wakes);
+            }
+            Cancel::Granted(_) => {
+                // It may have been told of an item that it does not want any more.
+                let mut wakes = Wakes::none();
+                let mut state = self.state.lock();
+                state.getter_is_here(node, &mut wakes);
+                state.settle(&mut wakes);
+                return (Cancelled::Retry, wakes);
+            }
             Cancel::Cancelled => {
                 if let Some(waiting) = self.state.lock().waiting.as_mut() {
                     waiting.getters.note_cancelled();
                 }
                 Cancelled::Nothing
             }
-        }
+        };
+        (cancelled, Wakes::none())
     }
 
     /// Puts back an item that was taken and could not be used, where the next get finds it.
@@ -165,11 +207,7 @@ impl<T> Queue<T> {
             if state.flags & SORTED != 0 && !state.items.is_empty() {
                 return Unget::Sort(item, state.lend());
             }
-            if state.flags & LIFO == 0 {
-                state.items.push_front(item);
-            } else {
-                state.items.push_back(item);
-            }
+            state.give_back(item);
         }
         Unget::Done(wakes)
     }

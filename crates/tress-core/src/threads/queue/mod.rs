@@ -3,18 +3,24 @@
 //! Everything is under one mutex, so that an item is always in exactly one place: in the buffer, in the cargo of a thread
 //! that waits to put it, or in the cargo of a thread that it was handed to.
 //!
-//! | invariant                                      | kept by                                                       |
-//! |------------------------------------------------|---------------------------------------------------------------|
-//! | a getter waits only while the buffer is empty  | a put hands its item to the oldest getter                     |
-//! | a putter waits only while the buffer is full   | a get moves the oldest putter's items in as far as there is room |
-//! | nobody waits once the queue is closed or moved | [`Queue::close`], [`Queue::move_out`] end every wait          |
+//! | invariant                                                              | kept by                                  |
+//! |------------------------------------------------------------------------|------------------------------------------|
+//! | a getter waits only while the buffer is empty, or another is *coming*  | a put hands its item to the oldest getter |
+//! | a putter waits only while the buffer is full, or another is *coming*   | a get moves the oldest putter's items in  |
+//! | nobody waits once the queue is closed or moved                         | [`Queue::close`], [`Queue::move_out`]     |
+//!
+//! **One wake-up at a time.** A thread that was handed something in its sleep is *coming* until it is awake and says so
+//! ([`Queue::arrive_get`], [`Queue::arrive_put`]). Until then nobody else is woken on its side: items gather in the buffer, or
+//! room does; and when it arrives, it wakes the next, if there is something for it by then. A burst thus wakes one thread
+//! instead of all of them, and that one finds the whole burst; with an interpreter lock around the queue, where only one of them
+//! could run anyway, that saves most of the switches of threads. Nobody is passed over for longer than one wake-up takes.
 //!
 //! How a wait ends:
 //!
 //! | wait   | `Handed`                          | `Retry`                              | `Closed`             |
 //! |--------|-----------------------------------|--------------------------------------|----------------------|
-//! | getter | the item is in its cargo          | the queue has moved: ask again       | shut down            |
-//! | putter | everything it brought is in       | moved, or a sorted queue has room    | shut down            |
+//! | getter | the item is in its cargo          | moved, closed or sorted: ask again   |                      |
+//! | putter | everything it brought is in       | moved, or sorted and there is room   | shut down            |
 //! | joiner | all work is done                  | the queue has moved                  |                      |
 //! | turn   |                                   | the buffer is back: ask again        |                      |
 //!
@@ -63,7 +69,7 @@ const MOVED: u8 = 4;
 const LENT: u8 = 8;
 const SORTED: u8 = 16;
 const LIFO: u8 = 32;
-/// The list of getters, or of putters, may be non-empty.
+/// The list of getters, or of putters, may be non-empty, and none is coming.
 const GETTERS: u8 = 64;
 const PUTTERS: u8 = 128;
 
@@ -96,11 +102,41 @@ impl<T> QueueWait<T> {
     }
 }
 
+/// A waiter that was granted something in its sleep and has not said that it is awake.
+#[derive(Debug, Default)]
+struct Coming {
+    /// The address of its node, 0 when there is none.
+    node: usize,
+    /// One that a fork left behind will not come.
+    generation: u32,
+}
+
+impl Coming {
+    fn expect<T>(&mut self, node: &Arc<QueueWait<T>>) {
+        *self = Self { node: Arc::as_ptr(node) as usize, generation: fork::generation() };
+    }
+
+    /// Whether it was `node`, which is here now.
+    fn arrived<T>(&mut self, node: &QueueWait<T>) -> bool {
+        let is_it = self.node == std::ptr::from_ref(node) as usize;
+        if is_it {
+            self.node = 0;
+        }
+        is_it
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.node != 0 && self.generation == fork::generation()
+    }
+}
+
 /// The lists of those who wait. Boxed: most queues are idle most of the time.
 #[derive(Debug)]
 struct Waiting<T> {
     getters: WaitList<QueueWait<T>>,
     putters: WaitList<QueueWait<T>>,
+    getter_coming: Coming,
+    putter_coming: Coming,
     joiners: WaitList<QueueWait<T>>,
     turns: WaitList<QueueWait<T>>,
 }
@@ -110,6 +146,8 @@ impl<T> Default for Waiting<T> {
         Self {
             getters: WaitList::new(),
             putters: WaitList::new(),
+            getter_coming: Coming::default(),
+            putter_coming: Coming::default(),
             joiners: WaitList::new(),
             turns: WaitList::new(),
         }
@@ -155,13 +193,17 @@ impl<T> State<T> {
 
     /// Hands an item to the oldest getter; `None` means that it was taken.
     fn deliver(&mut self, mut item: T, wakes: &mut Wakes<QueueWait<T>>) -> Option<T> {
-        let getters = &mut self.waiting.get_or_insert_default().getters;
-        while let Some(node) = getters.pop() {
+        let waiting = self.waiting.get_or_insert_default();
+        while let Some(node) = waiting.getters.pop() {
             // Before the grant: once granted, the getter may run.
             node.cargo.lock().push_back(item);
             match node.waiter.grant(Signal::Handed) {
                 Grant::Awake => {}
-                Grant::Asleep => wakes.push(node),
+                Grant::Asleep => {
+                    waiting.getter_coming.expect(&node);
+                    self.flags &= !GETTERS;
+                    wakes.push(node);
+                }
                 Grant::Gone => {
                     let back = node.cargo.lock().pop_back();
                     item = back?;
@@ -175,13 +217,64 @@ impl<T> State<T> {
         Some(item)
     }
 
-    /// Moves in what putters brought, as far as there is room.
+    /// Brings together what waits: items of putters and room, items and getters.
+    fn settle(&mut self, wakes: &mut Wakes<QueueWait<T>>) {
+        if self.flags & LENT != 0 {
+            return;
+        }
+        if self.flags & SORTED != 0 {
+            self.admit(wakes);
+            self.call_getters(wakes);
+            return;
+        }
+        loop {
+            self.admit(wakes);
+            if self.flags & GETTERS == 0 || self.items.is_empty() {
+                return;
+            }
+            self.serve(wakes);
+        }
+    }
+
+    /// Tells getters of a sorted queue to take what is in the buffer by themselves, as long as none is coming.
+    fn call_getters(&mut self, wakes: &mut Wakes<QueueWait<T>>) {
+        let Some(waiting) = self.waiting.as_mut() else { return };
+        let mut called = 0;
+        while self.flags & GETTERS != 0 && called < self.items.len() {
+            let Some(node) = waiting.getters.pop() else {
+                self.flags &= !GETTERS;
+                return;
+            };
+            match node.waiter.grant(Signal::Retry) {
+                Grant::Awake => called += 1,
+                Grant::Asleep => {
+                    waiting.getter_coming.expect(&node);
+                    self.flags &= !GETTERS;
+                    wakes.push(node);
+                }
+                Grant::Gone => {}
+            }
+        }
+    }
+
+    /// Gives what is in the buffer to getters that wait, as long as none is coming.
+    fn serve(&mut self, wakes: &mut Wakes<QueueWait<T>>) {
+        while self.flags & GETTERS != 0 {
+            let Some(item) = self.take() else { return };
+            if let Some(item) = self.deliver(item, wakes) {
+                self.give_back(item);
+                return;
+            }
+        }
+    }
+
+    /// Moves in what putters brought, as far as there is room, as long as none is coming.
     fn admit(&mut self, wakes: &mut Wakes<QueueWait<T>>) {
         let Some(waiting) = self.waiting.as_mut() else {
             self.flags &= !PUTTERS;
             return;
         };
-        while self.items.len() < self.bound {
+        while self.flags & PUTTERS != 0 && self.items.len() < self.bound {
             let Some(node) = waiting.putters.front() else {
                 self.flags &= !PUTTERS;
                 return;
@@ -207,6 +300,8 @@ impl<T> State<T> {
             // One that gave up meanwhile finds its cargo gone, and that it has put after all.
             if let Some(node) = waiting.putters.pop() {
                 if node.waiter.grant(Signal::Handed) == Grant::Asleep {
+                    waiting.putter_coming.expect(&node);
+                    self.flags &= !PUTTERS;
                     wakes.push(node);
                 }
             }
@@ -222,7 +317,10 @@ impl<T> State<T> {
 
     /// Whether the buffer is away. One that was lent to a thread that a fork has left behind is gone with it.
     fn is_lent(&mut self) -> bool {
-        if self.flags & LENT != 0 && self.lent.generation != fork::generation() {
+        if self.flags & LENT != 0
+            && self.lent.generation != fork::generation()
+            && !fork::survived(self.lent.generation, self.lent.to)
+        {
             self.flags &= !LENT;
         }
         self.flags & LENT != 0
@@ -293,8 +391,6 @@ pub enum Cancelled<T> {
     Nothing,
     /// An item had come in the last moment: use it or [`Queue::unget`] it.
     Item(T),
-    /// The queue had been closed.
-    Closed,
     /// It had been told to ask again.
     Retry,
 }
@@ -383,7 +479,7 @@ impl<T> Queue<T> {
                 waiting.putters.grant_all(Signal::Retry, &mut wakes);
             }
         } else {
-            state.admit(&mut wakes);
+            state.settle(&mut wakes);
         }
         wakes
     }
@@ -480,7 +576,8 @@ impl<T> Queue<T> {
             state.finish(done, &mut wakes);
         }
         if let Some(waiting) = state.waiting.as_mut() {
-            waiting.getters.grant_all(Signal::Closed, &mut wakes);
+            // There may be items for some of them: each sees for itself.
+            waiting.getters.grant_all(Signal::Retry, &mut wakes);
             waiting.putters.grant_all(Signal::Closed, &mut wakes);
         }
         state.flags &= !(GETTERS | PUTTERS);
@@ -579,9 +676,7 @@ impl<T> Queue<T> {
         state.high_water = state.high_water.max(state.items.len());
         if let Some(waiting) = state.waiting.as_mut() {
             waiting.turns.grant_all(Signal::Retry, &mut wakes);
-            if state.flags & PUTTERS != 0 {
-                state.admit(&mut wakes);
-            }
+            state.settle(&mut wakes);
         }
         wakes
     }

@@ -48,8 +48,19 @@ impl<T> State<T> {
         } else {
             putters.push(node.clone());
         }
-        self.flags |= PUTTERS;
+        if !self.waiting().putter_coming.is_awaited() {
+            self.flags |= PUTTERS;
+        }
         node
+    }
+
+    /// A putter is here, awake: the next may be woken.
+    fn putter_is_here(&mut self, node: &QueueWait<T>, wakes: &mut Wakes<QueueWait<T>>) {
+        let Some(waiting) = self.waiting.as_mut() else { return };
+        if waiting.putter_coming.arrived(node) && !waiting.putters.is_empty() {
+            self.flags |= PUTTERS;
+            self.settle(wakes);
+        }
     }
 }
 
@@ -67,6 +78,24 @@ impl<T> Queue<T> {
         state.items.push_back(item);
         state.note_put();
         Ok(())
+    }
+
+    /// Puts the item into a sorted queue, or lends the buffer to sort it into, when nobody else is concerned.
+    ///
+    /// # Errors
+    /// The item: ask [`Queue::put`].
+    #[inline]
+    pub fn put_sorted_fast(&self, item: T) -> Result<Option<(T, VecDeque<T>)>, T> {
+        let mut state = self.state.lock();
+        if state.flags != SORTED || state.items.len() >= state.bound {
+            return Err(item);
+        }
+        if !state.items.is_empty() {
+            return Ok(Some((item, state.lend())));
+        }
+        state.items.push_back(item);
+        state.note_put();
+        Ok(None)
     }
 
     /// Puts an item: hands it to the oldest getter, or adds it to the buffer. Where there is no room, enrols a wait for some if
@@ -92,12 +121,16 @@ impl<T> Queue<T> {
             return Put::Wait(state.enrol_putter(VecDeque::from([item]), enrol), wakes);
         }
         let mut item = item;
-        if state.flags & GETTERS != 0 {
+        if state.flags & GETTERS != 0 && state.items.is_empty() {
             match state.deliver(item, &mut wakes) {
                 Some(back) => item = back,
                 None => {
                     state.puts += 1;
                     state.unfinished += 1;
+                    if state.flags & SORTED != 0 {
+                        // It may have been told of room that it has not used.
+                        state.settle(&mut wakes);
+                    }
                     return Put::Done(wakes);
                 }
             }
@@ -146,6 +179,13 @@ impl<T> Queue<T> {
         Put::Wait(state.enrol_putter(items, enrol), wakes)
     }
 
+    /// Called by a putter whose wait ended with `Handed`.
+    pub fn arrive_put(&self, node: &QueueWait<T>) -> Wakes<QueueWait<T>> {
+        let mut wakes = Wakes::none();
+        self.state.lock().putter_is_here(node, &mut wakes);
+        wakes
+    }
+
     /// Ends the wait of a putter that gives up: what it brought and is not in. Nothing means that the put succeeded.
     ///
     /// In a sorted queue the room that it was told of goes to the next.
@@ -157,8 +197,11 @@ impl<T> Queue<T> {
             if let Some(waiting) = state.waiting.as_mut() {
                 waiting.putters.note_cancelled();
             }
-        } else if state.flags & (SORTED | PUTTERS | LENT) == SORTED | PUTTERS {
-            state.admit(&mut wakes);
+        } else {
+            state.putter_is_here(node, &mut wakes);
+        }
+        if state.flags & SORTED != 0 && cancelled != Cancel::Cancelled {
+            state.settle(&mut wakes);
         }
         (node.take(), wakes)
     }

@@ -81,7 +81,7 @@ impl Queue {
         }
     }
 
-    fn is_sorted(&self) -> bool {
+    pub fn is_sorted(&self) -> bool {
         self.kind == Kind::Native(Order::Sorted)
     }
 

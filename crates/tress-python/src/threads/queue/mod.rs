@@ -1,11 +1,13 @@
 //! `Queue` and its kin.
 //!
-//! `class` is what Python sees; `wait` puts and gets with blocking; `sorted` compares; `open` is how a queue goes over to the
+//! `class` is what Python sees, `fast` its hottest calls; `wait` puts and gets with blocking; `sorted` and `compare` keep a priority queue in order; `open` is how a queue goes over to the
 //! standard library's own way of working, for those who reach into it.
 
 mod argument;
 pub mod class;
+mod compare;
 mod errors;
+pub mod fast;
 mod open;
 pub mod simple;
 mod sorted;

@@ -20,6 +20,10 @@ pub struct SimpleQueue {
 }
 
 impl SimpleQueue {
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
     fn get_within(
         slf: &Bound<'_, Self>,
         block: bool,

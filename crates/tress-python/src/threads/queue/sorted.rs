@@ -1,24 +1,14 @@
-//! Sorting items by Python's `<`, while the buffer of a sorted queue is lent to this thread.
+//! Sorting items, while the buffer of a sorted queue is lent to this thread.
 
 use std::collections::VecDeque;
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 use tress_core::threads::heap;
 use tress_core::threads::queue::Queue;
 
-pub type Items = VecDeque<Py<PyAny>>;
+use super::compare::less;
 
-/// `left < right`, as `heapq` asks it.
-#[inline]
-fn less(py: Python<'_>, left: &Py<PyAny>, right: &Py<PyAny>) -> PyResult<bool> {
-    // SAFETY: both are live objects, owned by the buffer, which nobody else can reach while it is lent out; attached by `py`.
-    match unsafe { ffi::PyObject_RichCompareBool(left.as_ptr(), right.as_ptr(), ffi::Py_LT) } {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(PyErr::fetch(py)),
-    }
-}
+pub type Items = VecDeque<Py<PyAny>>;
 
 /// Sorts an item in and brings the buffer back; `count` is 1 for a put, 0 for an item that returns.
 ///

@@ -78,27 +78,32 @@ pub fn get(py: Python<'_>, queue: &Core, patience: Patience, what: What) -> PyRe
             }
             Get::Turn(turn) => take_turn(py, queue, turn, what)?,
             Get::Wait(node) => match attach::wait(py, node.waiter(), patience.deadline(), what) {
-                Ok(Outcome::Granted(Signal::Handed)) => {
+                Ok(Outcome::Granted(_)) => {
+                    let (item, wakes) = queue.arrive_get(&node);
+                    wakes.wake();
                     // A signal that came together with the item has its say while the item can still go back.
                     let signals = py.check_signals();
-                    match (node.take_one(), signals) {
+                    match (item, signals) {
                         (Some(item), Ok(())) => return Ok(Got::Item(item)),
                         (Some(item), Err(error)) => return Err(put_back(py, queue, item, error, what)),
                         (None, signals) => signals?,
                     }
                 }
-                Ok(Outcome::Granted(Signal::Closed)) => return Ok(Got::Closed),
-                Ok(Outcome::Granted(_)) => {}
-                Ok(_) => match queue.cancel_get(&node) {
-                    Cancelled::Item(item) => return Ok(Got::Item(item)),
-                    Cancelled::Closed => return Ok(Got::Closed),
-                    // A last look, wherever the queue is now.
-                    Cancelled::Nothing | Cancelled::Retry => wait = false,
-                },
+                Ok(_) => {
+                    let (cancelled, wakes) = queue.cancel_get(&node);
+                    wakes.wake();
+                    match cancelled {
+                        Cancelled::Item(item) => return Ok(Got::Item(item)),
+                        // A last look, wherever the queue is now.
+                        Cancelled::Nothing | Cancelled::Retry => wait = false,
+                    }
+                }
                 Err(error) => {
-                    return Err(match queue.cancel_get(&node) {
+                    let (cancelled, wakes) = queue.cancel_get(&node);
+                    wakes.wake();
+                    return Err(match cancelled {
                         Cancelled::Item(item) => put_back(py, queue, item, error, what),
-                        _ => error,
+                        Cancelled::Nothing | Cancelled::Retry => error,
                     });
                 }
             },
@@ -199,7 +204,10 @@ fn await_room(
     what: What,
 ) -> Result<(Items, Enrol), (PyErr, Items)> {
     match attach::wait(py, node.waiter(), patience.deadline(), what) {
-        Ok(Outcome::Granted(Signal::Handed)) => Ok((Items::new(), Enrol::Never)),
+        Ok(Outcome::Granted(Signal::Handed)) => {
+            queue.arrive_put(node).wake();
+            Ok((Items::new(), Enrol::Never))
+        }
         Ok(Outcome::Granted(_)) => Ok((node.take(), Enrol::First)),
         Ok(_) => {
             let (rest, wakes) = queue.cancel_put(node);
