@@ -194,14 +194,16 @@ impl Barrier {
         wakes
     }
 
-    /// Empties and mends the barrier: every wait ends Broken.
+    /// Empties and mends the barrier: every wait ends Broken. While the action runs all have met: they pass.
     pub fn reset(&self) -> Wakes {
         let mut wakes = Wakes::none();
         let mut state = self.state.lock();
-        if state.phase != Phase::Acting {
-            state.fail(&mut wakes);
-            state.phase = Phase::Filling;
+        if state.phase == Phase::Acting {
+            state.abort_after_action = false;
+            return wakes;
         }
+        state.fail(&mut wakes);
+        state.phase = Phase::Filling;
         wakes
     }
 }
