@@ -1,6 +1,13 @@
 //! Points in time: absolute, monotonic, so that a wait that is interrupted and goes on keeps its end.
 
 /// An absolute time of the monotonic clock, in nanoseconds.
+///
+/// ```
+/// use tress_core::base::deadline::Deadline;
+///
+/// assert!(Deadline::after_ns(0).has_passed());
+/// assert!(Deadline::after_ns(u64::MAX).remaining_ns() > 0, "for ever");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline {
     ns: u64,

@@ -25,6 +25,20 @@ impl TimerId {
 ///
 /// Adding costs O(log n), cancelling O(1): the heap forgets a cancelled timer when it comes up, or when more than half of the
 /// heap is cancelled.
+///
+/// ```
+/// use tress_core::base::deadline::Deadline;
+/// use tress_core::base::timer::Timers;
+///
+/// let mut timers = Timers::new();
+/// let (late, _) = timers.add(Deadline::after_ns(3_600_000_000_000), "in an hour");
+/// let (_, look_again) = timers.add(Deadline::after_ns(0), "now");
+/// assert!(look_again, "whoever sleeps for an hour");
+/// assert_eq!(timers.pop_due(), Some("now"));
+/// assert_eq!(timers.pop_due(), None);
+/// assert_eq!(timers.cancel(late), Some("in an hour"));
+/// assert!(timers.is_empty());
+/// ```
 #[derive(Debug)]
 pub struct Timers<T> {
     heap: BinaryHeap<Reverse<(Deadline, TimerId)>>,

@@ -76,6 +76,25 @@ pub enum Outcome {
 }
 
 /// One wait. Made for it, used once.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tress_core::base::deadline::Deadline;
+/// use tress_core::base::waiter::{Cancel, Grant, Outcome, Signal, Waiter};
+///
+/// let waiter = Arc::new(Waiter::new());
+/// assert_eq!(waiter.park(Some(Deadline::after_ns(1_000))), Outcome::TimedOut);
+/// // It could be cancelled now; this one parks again instead.
+/// let waker = waiter.clone();
+/// let thread = std::thread::spawn(move || match waker.grant(Signal::Handed) {
+///     Grant::Asleep => waker.wake(),
+///     Grant::Awake => {}
+///     Grant::Gone => unreachable!("nobody cancelled"),
+/// });
+/// assert_eq!(waiter.park(None), Outcome::Granted(Signal::Handed));
+/// assert_eq!(waiter.cancel(), Cancel::Granted(Signal::Handed), "too late");
+/// thread.join().unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Waiter {
     state: AtomicU32,

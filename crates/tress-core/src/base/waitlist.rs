@@ -67,6 +67,27 @@ impl<N: Node> Wakes<N> {
 ///
 /// A wait that is cancelled stays in the list until it comes up or until half of the list is dead, so that a timeout costs
 /// amortised constant time however many wait beside it.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use tress_core::base::waiter::{Cancel, Signal, Waiter};
+/// use tress_core::base::waitlist::{WaitList, Wakes};
+///
+/// let list = Mutex::new(WaitList::new());
+/// let waiters = [0, 1].map(|_| Arc::new(Waiter::new()));
+/// for waiter in &waiters {
+///     list.lock().unwrap().push(waiter.clone());
+/// }
+/// // The first gives up: the owner of the list is told.
+/// if waiters[0].cancel() == Cancel::Cancelled {
+///     list.lock().unwrap().note_cancelled();
+/// }
+/// let mut wakes = Wakes::none();
+/// assert!(list.lock().unwrap().grant_one(Signal::Handed, &mut wakes));
+/// // Only once the list is free again.
+/// wakes.wake();
+/// assert_eq!(waiters[1].granted(), Some(Signal::Handed));
+/// ```
 #[derive(Debug)]
 pub struct WaitList<N: Node = Waiter> {
     nodes: VecDeque<Arc<N>>,

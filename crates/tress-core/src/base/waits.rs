@@ -186,6 +186,34 @@ pub struct Scope<'lock> {
 ///
 /// The registry points to the lock that is waited for. So the entry stays in this frame, where nobody can keep or forget it,
 /// and the lock has to outlive the call, as what threads borrow outlives [`std::thread::scope`].
+///
+/// ```
+/// use tress_core::base::waits::{self, What};
+/// use tress_core::threads::lock::Lock;
+///
+/// let lock = Lock::new();
+/// let what = What { operation: "Lock.acquire", object: 0 };
+/// assert!(lock.try_acquire());
+/// let cycle = waits::scope(|scope| {
+///     scope.enter_lock(what, &lock)?;
+///     // Here the thread would park, and be seen to wait.
+///     Ok(())
+/// });
+/// let cycle: waits::Cycle = cycle.unwrap_err();
+/// assert_eq!(cycle.links.len(), 1, "this thread holds what it wants");
+/// ```
+///
+/// A lock that does not outlive the call is refused:
+///
+/// ```compile_fail,E0597
+/// use tress_core::base::waits::{self, What};
+/// use tress_core::threads::lock::Lock;
+///
+/// waits::scope(|scope| {
+///     let lock = Lock::new();
+///     scope.enter_lock_unchecked(What { operation: "Lock.acquire", object: 0 }, None, &lock);
+/// });
+/// ```
 pub fn scope<'lock, R>(wait: impl FnOnce(&Scope<'lock>) -> R) -> R {
     let scope = Scope { entry: OnceLock::new(), locks: PhantomData };
     wait(&scope)

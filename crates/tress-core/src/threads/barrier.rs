@@ -72,6 +72,49 @@ pub enum TimedOut {
 }
 
 /// See the module's documentation.
+///
+/// ```
+/// use tress_core::base::deadline::Deadline;
+/// use tress_core::base::waiter::{Outcome, Signal};
+/// use tress_core::threads::barrier::{Arrival, Barrier, TimedOut};
+///
+/// /// Waits for the others; this thread's place among them, or `None` when the barrier is broken.
+/// fn meet(barrier: &Barrier, deadline: Option<Deadline>) -> Option<usize> {
+///     loop {
+///         match barrier.arrive() {
+///             Arrival::Broken => return None,
+///             Arrival::Last(place) => {
+///                 // Here goes what is done once all are there.
+///                 barrier.finish(true).wake();
+///                 return Some(place);
+///             }
+///             Arrival::Gate(node) => drop(node.park(None)),
+///             Arrival::Waiting(place, node) => {
+///                 let mut outcome = node.park(deadline);
+///                 if !matches!(outcome, Outcome::Granted(_)) {
+///                     match barrier.time_out(&node) {
+///                         TimedOut::Met => return Some(place),
+///                         TimedOut::Acting => outcome = node.park(None),
+///                         TimedOut::Broken(wakes) => {
+///                             wakes.wake();
+///                             return None;
+///                         }
+///                     }
+///                 }
+///                 return (outcome == Outcome::Granted(Signal::Handed)).then_some(place);
+///             }
+///         }
+///     }
+/// }
+///
+/// let barrier = Barrier::new(2);
+/// std::thread::scope(|scope| {
+///     let other = scope.spawn(|| meet(&barrier, None).unwrap());
+///     assert_eq!(meet(&barrier, None).unwrap() + other.join().unwrap(), 1);
+/// });
+/// assert_eq!(meet(&barrier, Some(Deadline::after_ns(1_000))), None);
+/// assert!(barrier.is_broken());
+/// ```
 #[derive(Debug)]
 pub struct Barrier {
     parties: usize,
@@ -194,14 +237,16 @@ impl Barrier {
         wakes
     }
 
-    /// Empties and mends the barrier: every wait ends Broken.
+    /// Empties and mends the barrier: every wait ends Broken. While the action runs all have met: they pass.
     pub fn reset(&self) -> Wakes {
         let mut wakes = Wakes::none();
         let mut state = self.state.lock();
-        if state.phase != Phase::Acting {
-            state.fail(&mut wakes);
-            state.phase = Phase::Filling;
+        if state.phase == Phase::Acting {
+            state.abort_after_action = false;
+            return wakes;
         }
+        state.fail(&mut wakes);
+        state.phase = Phase::Filling;
         wakes
     }
 }

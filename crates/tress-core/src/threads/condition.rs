@@ -38,6 +38,43 @@ pub struct GaveUp {
 
 /// The waiters of a condition. All calls but [`Condition::waiting`] and [`Condition::give_up`] are made while the condition's
 /// lock is held, so a notification cannot fall between the release of that lock and the wait.
+///
+/// ```
+/// use tress_core::base::waiter::Outcome;
+/// use tress_core::base::waitlist::Node;
+/// use tress_core::threads::condition::Condition;
+/// use tress_core::threads::lock::Lock;
+///
+/// fn acquire(lock: &Lock) {
+///     // The loop that waits for it is shown there.
+///     while !lock.try_acquire() {
+///         std::thread::yield_now();
+///     }
+/// }
+///
+/// let (lock, condition) = (Lock::new(), Condition::new());
+/// acquire(&lock);
+/// // Before the lock is released, so that no notification comes in between.
+/// let node = condition.enrol();
+/// lock.release().unwrap().wake();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         acquire(&lock);
+///         let (notified, wakes) = condition.notify(1, Some(&lock));
+///         assert_eq!(notified, 1);
+///         wakes.wake();
+///         lock.release().unwrap().wake();
+///     });
+///     let owned = match node.waiter().park(None) {
+///         Outcome::Granted(signal) => lock.settle(signal),
+///         _ => condition.give_up(&node, Some(&lock)).owns_lock,
+///     };
+///     if !owned {
+///         acquire(&lock);
+///     }
+/// });
+/// lock.release().unwrap().wake();
+/// ```
 #[derive(Debug, Default)]
 pub struct Condition {
     waiters: Mutex<Option<Box<WaitList<ConditionWait>>>>,

@@ -9,6 +9,26 @@ const SET: u32 = 1;
 const WAITERS: u32 = 2;
 
 /// Set or clear. [`Event::set`] ends every wait that is enrolled, even if the event is cleared right after.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tress_core::base::deadline::Deadline;
+/// use tress_core::base::waiter::Outcome;
+/// use tress_core::threads::event::Event;
+///
+/// /// Waits for the event; false when the deadline passed first.
+/// fn wait(event: &Event, deadline: Option<Deadline>) -> bool {
+///     let Some(node) = event.enrol() else { return true };
+///     matches!(node.park(deadline), Outcome::Granted(_)) || event.cancel(&node)
+/// }
+///
+/// let event = Arc::new(Event::new());
+/// assert!(!wait(&event, Some(Deadline::after_ns(1_000))));
+/// let other = event.clone();
+/// let waiter = std::thread::spawn(move || wait(&other, None));
+/// event.set().wake();
+/// assert!(waiter.join().unwrap());
+/// ```
 #[derive(Debug, Default)]
 pub struct Event {
     state: AtomicU32,

@@ -66,7 +66,44 @@ impl LockWait {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotLocked;
 
-/// See the module's documentation.
+/// A mutual-exclusion lock; see the module's documentation for its states.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tress_core::base::deadline::{Deadline, now_ns};
+/// use tress_core::base::waiter::Outcome;
+/// use tress_core::base::waitlist::Node;
+/// use tress_core::threads::lock::Lock;
+///
+/// /// Takes the lock; false when the deadline passed first.
+/// fn acquire(lock: &Lock, deadline: Option<Deadline>) -> bool {
+///     if lock.try_acquire() {
+///         return true;
+///     }
+///     let since_ns = now_ns();
+///     let mut again = false;
+///     loop {
+///         let Some(node) = lock.enrol(since_ns, again) else { return true };
+///         match node.waiter().park(deadline) {
+///             Outcome::Granted(signal) if lock.settle(signal) => return true,
+///             Outcome::Granted(_) => again = true,
+///             // Unless it became ours in the last moment.
+///             Outcome::TimedOut | Outcome::Interrupted => return lock.cancel(&node),
+///         }
+///     }
+/// }
+///
+/// let lock = Arc::new(Lock::new());
+/// assert!(lock.try_acquire());
+/// let other = lock.clone();
+/// let waiter = std::thread::spawn(move || {
+///     assert!(acquire(&other, None));
+///     other.release().unwrap().wake();
+/// });
+/// assert!(!acquire(&lock, Some(Deadline::after_ns(1_000))), "it is held, by this very thread");
+/// lock.release().unwrap().wake();
+/// waiter.join().unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Lock {
     state: AtomicU32,

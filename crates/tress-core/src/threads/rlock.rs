@@ -12,6 +12,30 @@ use super::lock::{Lock, LockWait};
 pub struct NotOwner;
 
 /// A [`Lock`] with a count of how often its owner holds it. Only the owner touches the count.
+///
+/// It waits as its lock does (see [`Lock`]); whoever has got that notes it with [`RLock::taken`].
+///
+/// ```
+/// use tress_core::threads::rlock::{NotOwner, RLock};
+///
+/// let lock = RLock::new();
+/// assert!(lock.try_acquire() && lock.try_acquire());
+/// assert_eq!(lock.count(), 2);
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         assert!(!lock.try_acquire());
+///         assert_eq!(lock.release().unwrap_err(), NotOwner);
+///     });
+/// });
+/// // Altogether, as a condition does for a wait, and back.
+/// let (count, wakes) = lock.release_all().unwrap();
+/// wakes.wake();
+/// assert!(lock.enrol(0, false).is_none(), "it was free, so it was taken");
+/// lock.taken(count);
+/// lock.release().unwrap().wake();
+/// lock.release().unwrap().wake();
+/// assert!(!lock.is_locked());
+/// ```
 #[derive(Debug, Default)]
 pub struct RLock {
     lock: Lock,

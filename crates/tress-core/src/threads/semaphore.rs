@@ -50,6 +50,45 @@ pub enum Enrol {
 }
 
 /// See the module's documentation.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tress_core::base::deadline::{Deadline, now_ns};
+/// use tress_core::base::waiter::{Outcome, Signal};
+/// use tress_core::base::waitlist::Node;
+/// use tress_core::threads::semaphore::{Enrol, Semaphore, Take};
+///
+/// /// Takes a permit; Empty when the deadline passed first.
+/// fn take(semaphore: &Semaphore, deadline: Option<Deadline>) -> Take {
+///     let since_ns = now_ns();
+///     let mut again = false;
+///     loop {
+///         let node = match semaphore.enrol(since_ns, again) {
+///             Enrol::Taken => return Take::Taken,
+///             Enrol::Closed => return Take::Closed,
+///             Enrol::Waiting(node) => node,
+///         };
+///         match node.waiter().park(deadline) {
+///             Outcome::Granted(Signal::Handed) => return Take::Taken,
+///             Outcome::Granted(_) => match semaphore.try_acquire() {
+///                 Take::Empty => again = true,
+///                 settled => return settled,
+///             },
+///             _ if semaphore.cancel(&node) => return Take::Taken,
+///             _ => return Take::Empty,
+///         }
+///     }
+/// }
+///
+/// let semaphore = Arc::new(Semaphore::new(0));
+/// assert_eq!(take(&semaphore, Some(Deadline::after_ns(1_000))), Take::Empty);
+/// let other = semaphore.clone();
+/// let waiter = std::thread::spawn(move || take(&other, None));
+/// semaphore.release(1, Some(1)).unwrap().wake();
+/// assert_eq!(waiter.join().unwrap(), Take::Taken);
+/// semaphore.close().wake();
+/// assert_eq!(take(&semaphore, None), Take::Closed);
+/// ```
 #[derive(Debug)]
 pub struct Semaphore {
     state: AtomicU64,

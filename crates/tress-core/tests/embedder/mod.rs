@@ -68,3 +68,41 @@ pub fn wait(event: &Event, deadline: Option<Deadline>) -> bool {
         Outcome::Interrupted => unreachable!("no signals here"),
     }
 }
+
+/// Runs `body` in a thread of its own; panics with it, or if it takes longer than any of these tests can.
+#[cfg(not(loom))]
+pub fn within_bound<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> R {
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    let (sender, receiver) = channel();
+    let thread = std::thread::spawn(move || sender.send(body()));
+    match receiver.recv_timeout(std::time::Duration::from_secs(60)) {
+        Ok(value) => value,
+        Err(RecvTimeoutError::Timeout) => panic!("it hangs"),
+        Err(RecvTimeoutError::Disconnected) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(_) => unreachable!("it sends before it ends"),
+        },
+    }
+}
+
+/// Waits until `condition` holds, as it soon must.
+#[cfg(not(loom))]
+pub fn until(what: &str, condition: impl Fn() -> bool) {
+    let end = Deadline::after_ns(30_000_000_000);
+    while !condition() {
+        assert!(!end.has_passed(), "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// So far away that a test which waits for it hangs.
+#[cfg(not(loom))]
+pub fn far() -> Option<Deadline> {
+    Some(Deadline::after_ns(3_600_000_000_000))
+}
+
+/// A moment from now: for waits that are to time out, and whose test does not care when.
+#[cfg(not(loom))]
+pub fn soon() -> Option<Deadline> {
+    Some(Deadline::after_ns(2_000_000))
+}
