@@ -145,18 +145,21 @@ fn a_lock_of_ones_own_is_a_cycle_of_one() {
 fn cycle_of(count: usize) {
     within_bound(move || {
         let locks: Arc<Vec<Lock>> = Arc::new((0..count).map(|_| Lock::new()).collect());
-        assert!(locks[0].try_acquire());
+        let all_hold_one = Arc::new(std::sync::Barrier::new(count));
         let others: Vec<_> = (1..count)
             .map(|index| {
-                let locks = locks.clone();
+                let (locks, all_hold_one) = (locks.clone(), all_hold_one.clone());
                 thread::spawn(move || {
                     assert!(locks[index].try_acquire());
+                    all_hold_one.wait();
                     assert_eq!(acquire(&locks[index - 1], None), Ok(true));
                     release(&locks[index - 1]);
                     release(&locks[index]);
                 })
             })
             .collect();
+        assert!(locks[0].try_acquire());
+        all_hold_one.wait();
         for lock in &locks[..count - 1] {
             until("it waits", || waits_for(lock) == 1);
         }
