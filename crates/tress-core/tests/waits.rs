@@ -283,7 +283,8 @@ fn a_wait_inside_a_wait_hides_the_outer_one() {
         |first, _| {
             let node = first.enrol(now_ns(), false).expect("held");
             waits::scope(|scope| {
-                scope.enter_lock_unchecked(what(first), None, first);
+                // Known by nothing, so that what is seen to wait for the lock is the inner one.
+                scope.enter_lock_unchecked(What { operation: "outer", object: 0 }, None, first);
                 let inner = waits::enter(what(first), far());
                 assert!(matches!(node.waiter().park(None), Outcome::Granted(signal) if first.settle(signal)));
                 drop(inner);
