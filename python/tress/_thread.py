@@ -1,5 +1,4 @@
-"""Thread: the standard one, started without a hand-shake where the interpreter allows, and with a
-result.
+"""Thread: the standard one, started faster, and with a result.
 
 The thread itself is the interpreter's own (`_thread`), so that thread-local data, tracing and the
 joining at exit work untouched; what is ours is how `start` and `join` wait, and that the outcome of
@@ -26,6 +25,9 @@ _HANDLES = sys.version_info >= (3, 13)
 _CONTEXTS = sys.version_info >= (3, 14)
 _HANDLE = "_os_thread_handle" if _CONTEXTS else "_handle"
 
+_PATIENCE = 0.1
+"""Seconds after which `start` looks whether the thread is still there that it waits for."""
+
 _UNSET: Any = object()
 
 # The parts of the standard module that have no public name.
@@ -37,11 +39,7 @@ _initialize: Any = _StandardThread.__init__
 
 
 class Thread(_StandardThread):
-    """A thread of control, as `threading.Thread`, whose outcome `result` returns.
-
-    `start` does not wait for the new thread to run (from Python 3.13 on): `ident` and `is_alive`
-    are right as soon as it returns, and reading `native_id` waits for the thread to tell.
-    """
+    """A thread of control, as `threading.Thread`, whose outcome `result` returns."""
 
     __module__ = "tress.threading"
 
@@ -57,7 +55,7 @@ class Thread(_StandardThread):
         _target: Callable[..., object] | None
         _args: Iterable[Any]
         _kwargs: Mapping[str, Any]
-        _bootstrap: Callable[[], None]
+        _daemonic: bool
         _invoke_excepthook: Callable[[threading.Thread], None]
         _set_ident: Callable[[], None]
         _set_native_id: Callable[[], None]
@@ -69,8 +67,8 @@ class Thread(_StandardThread):
 
     _outcome: Any = _UNSET
     _failure: BaseException | None = None
-    _told: Any = None
-    """An event for whoever asks for the native id before the thread has told it; made only then."""
+    _begun: Any = None
+    """What `start` waits for: the thread runs."""
 
     def __init__(
         self,
@@ -109,24 +107,21 @@ class Thread(_StandardThread):
         """Starts the interpreter's thread for this object, which is in limbo; takes it out again if
         that fails.
         """
+        self._begun = begun = _native.Start()
         try:
             if _HANDLES:
-                handle = getattr(self, _HANDLE)
                 _std._start_joinable_thread(
-                    self._bootstrap,
-                    handle=handle,
-                    daemon=self.daemon,
+                    self._bootstrap, handle=getattr(self, _HANDLE), daemon=self.daemon
                 )
-                self._ident = handle.ident
-                self._started.set()
             else:
-                self._told = _native.Event()
                 _std._start_new_thread(self._bootstrap, ())
-                self._told.wait()
         except BaseException:
             with _std._active_limbo_lock:
                 _std._limbo.pop(self, None)
             raise
+        while not begun.wait(_PATIENCE):
+            if _HANDLES and self._is_done():
+                raise RuntimeError(f"{self.name} ended before it began to run")
 
     def run(self) -> Any:
         """What the thread does: calls the target with its arguments. What it returns is what
@@ -139,6 +134,17 @@ class Thread(_StandardThread):
             # An argument may refer to this thread: no cycle is left behind.
             del self._target, self._args, self._kwargs
 
+    def _bootstrap(self) -> None:
+        todo = [self._bootstrap_inner]
+        daemon = self._daemonic
+        del self
+        try:
+            todo.pop()()
+        except BaseException:
+            # A daemon that wakes up in the ruins of a finalized interpreter has nothing to report.
+            if not daemon or sys is not None:
+                raise
+
     def _bootstrap_inner(self) -> None:
         try:
             self._set_ident()
@@ -148,30 +154,30 @@ class Thread(_StandardThread):
             if _CONTEXTS:
                 self._set_os_name()
             self._started.set()
-            if self._told is not None:
-                self._told.set()
             with _std._active_limbo_lock:
                 _std._active[self._ident] = self
                 _std._limbo.pop(self, None)
+            self._begun.tell()
             if _std._trace_hook:
                 sys.settrace(_std._trace_hook)
             if _std._profile_hook:
                 sys.setprofile(_std._profile_hook)
-            failure = None
+            failed: list[BaseException] = []
             try:
                 if _CONTEXTS and self._context is not None:
                     self._outcome = self._context.run(self.run)
                 else:
                     self._outcome = self.run()
             except BaseException as error:
-                failure = error
+                failed.append(error)
                 self._invoke_excepthook(self)
-            if failure is not None:
-                _forget_locals(failure)
-                self._failure = failure
-                del failure
+            if failed:
+                _forget_locals(failed)
+                self._failure = failed.pop()
         finally:
             self._delete()
+            # The frame of this call lives on in the traceback of a failure, which the thread keeps.
+            del self
 
     if not _HANDLES:
         # The standard method takes the lock of a thread that runs for one that it has acquired
@@ -233,56 +239,22 @@ class Thread(_StandardThread):
             raise RuntimeError(f"{self.name} ended without a result")
         return self._outcome
 
-    @property
-    def native_id(self) -> int | None:
-        """The system's number of the thread; None before it is started."""
-        if self._native_id is None and self._started.is_set():
-            # The thread sets the number first and then the event, if there is one: one of the two
-            # is seen.
-            self._told = _native.Event()
-            while self._native_id is None and not self._is_done():
-                self._told.wait(0.05)
-        return self._native_id
 
-
-def _forget_locals(failure: BaseException) -> None:
-    """Clears the frames of a failure that nobody but this thread holds.
+def _forget_locals(failed: list[BaseException]) -> None:
+    """Clears the frames of a failure that nobody but the given list holds.
 
     Kept for `result`, its traceback would keep alive every local variable of the failed calls, and
     the thread itself in a cycle if one of them refers to it. Whoever keeps the exception (an
     excepthook may) finds it untouched.
     """
-    traceback = failure.__traceback__
-    # The references of the caller's variable, of the parameter and of the call below.
-    if sys.getrefcount(failure) > _ALONE:
+    # The list's reference, and the one that is made for the call.
+    if sys.getrefcount(failed[0]) > 2:
         return
-    if traceback is not None:
-        # The first frame is the one that runs.
-        failure.__traceback__ = traceback = traceback.tb_next
+    traceback = failed[0].__traceback__
     while traceback is not None:
         try:
             traceback.tb_frame.clear()
         except RuntimeError:
+            # The frame of the caller, which runs.
             pass
         traceback = traceback.tb_next
-
-
-def _references_when_alone() -> int:
-    """What `_forget_locals` counts for an exception that nobody else holds, on this interpreter."""
-    counted = 0
-
-    def count(failure: BaseException) -> None:
-        nonlocal counted
-        counted = sys.getrefcount(failure)
-
-    failure = None
-    try:
-        raise ValueError
-    except ValueError as error:
-        failure = error
-    if failure is not None:
-        count(failure)
-    return counted
-
-
-_ALONE = _references_when_alone()

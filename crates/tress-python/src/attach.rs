@@ -113,6 +113,14 @@ fn spin(waiter: &Waiter) -> Option<Outcome> {
     Some(Outcome::Granted(signal))
 }
 
+/// Looks for a grant of `waiter` for at most `limit_ns` nanoseconds; whether it came.
+pub fn look(py: Python<'_>, waiter: &Waiter, limit_ns: u64) -> bool {
+    py.detach(|| {
+        DEPARTURES.fetch_add(1, Ordering::Release);
+        tress_core::base::spin::look(limit_ns, || waiter.granted().is_some())
+    })
+}
+
 /// As [`wait`], for a wait that is the engine's own and that nobody asks about.
 pub fn wait_unseen(py: Python<'_>, waiter: &Waiter, deadline: Option<Deadline>) -> PyResult<Outcome> {
     loop {

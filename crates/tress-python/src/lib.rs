@@ -55,6 +55,8 @@ mod _native {
     use crate::threads::rlock::RLock;
     #[pymodule_export]
     use crate::threads::semaphore::Semaphore;
+    #[pymodule_export]
+    use crate::threads::start::Start;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -82,6 +82,19 @@ pub fn until(done: impl Fn() -> bool) -> bool {
     met
 }
 
+/// Looks for `done` for at most `limit_ns` nanoseconds, letting others run in between; returns what it said last. For one
+/// that waits for a thread that has yet to get a CPU, perhaps this one.
+pub fn look(limit_ns: u64, done: impl Fn() -> bool) -> bool {
+    let end = super::deadline::now_ns() + limit_ns;
+    while !done() {
+        if super::deadline::now_ns() >= end {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
 /// The forked child has one thread, and nobody else spins in it.
 pub fn after_fork_in_child() {
     SPINNERS.store(0, Ordering::Relaxed);

@@ -1,6 +1,8 @@
 //! The waits that several classes share: for a lock, and for a permit.
 
 use pyo3::prelude::*;
+#[cfg(Py_3_13)]
+use pyo3::{sync::PyOnceLock, types::PyType};
 use tress_core::base::deadline::{Deadline, now_ns};
 use tress_core::base::waiter::{Outcome, Signal};
 use tress_core::base::waitlist::Node;
@@ -25,6 +27,7 @@ pub fn acquire_lock(
     what: What,
     may_raise: bool,
 ) -> PyResult<bool> {
+    refuse_at_finalization(py, deadline)?;
     let since_ns = now_ns();
     let mut again = false;
     loop {
@@ -127,4 +130,22 @@ pub fn acquire_permit(
             }
         }
     }
+}
+
+/// While the interpreter finalizes no other thread runs any more: a wait without a deadline would be one for ever.
+#[cfg(Py_3_13)]
+fn refuse_at_finalization(py: Python<'_>, deadline: Option<Deadline>) -> PyResult<()> {
+    static ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    // SAFETY: it reads a flag, and may be called at any time.
+    if deadline.is_some() || unsafe { pyo3::ffi::Py_IsFinalizing() } == 0 {
+        return Ok(());
+    }
+    let error = ERROR.import(py, "builtins", "PythonFinalizationError")?;
+    Err(PyErr::from_type(error.clone(), "cannot acquire lock at interpreter finalization"))
+}
+
+/// Before 3.13 nothing tells that the interpreter finalizes.
+#[cfg(not(Py_3_13))]
+fn refuse_at_finalization(_py: Python<'_>, _deadline: Option<Deadline>) -> PyResult<()> {
+    Ok(())
 }

@@ -13,5 +13,6 @@ pub mod queue;
 pub mod raw_methods;
 pub mod rlock;
 pub mod semaphore;
+pub mod start;
 pub mod work;
 pub mod worker;

@@ -1,6 +1,5 @@
 //! `RLock`.
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use tress_core::threads::rlock as core;
@@ -50,6 +49,7 @@ impl RLock {
 #[pymethods]
 impl RLock {
     /// Takes any arguments for the constructors of subclasses, as the standard class does; for itself, before 3.15, too.
+    /// Arguments are a subclass's: of RLock itself they are ignored before Python 3.13, warned of until 3.15, then refused.
     #[new]
     #[classmethod]
     #[pyo3(signature = (*args, **kwargs), text_signature = "()")]
@@ -58,9 +58,8 @@ impl RLock {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let given = !args.is_empty() || kwargs.is_some_and(|kwargs| !kwargs.is_empty());
-        if cfg!(Py_3_15) && given && class.is(class.py().get_type::<Self>()) {
-            return Err(PyTypeError::new_err("RLock() takes no arguments"));
+        if !args.is_empty() || kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
+            refuse_arguments(class)?;
         }
         Ok(Self::free())
     }
@@ -150,4 +149,23 @@ impl RLock {
             slf.as_ptr()
         ))
     }
+}
+
+#[cfg(not(Py_3_13))]
+fn refuse_arguments(_class: &Bound<'_, PyType>) -> PyResult<()> {
+    Ok(())
+}
+
+#[cfg(Py_3_13)]
+fn refuse_arguments(class: &Bound<'_, PyType>) -> PyResult<()> {
+    let py = class.py();
+    if !class.is(py.get_type::<RLock>()) {
+        return Ok(());
+    }
+    if cfg!(Py_3_15) {
+        return Err(pyo3::exceptions::PyTypeError::new_err("RLock() takes no arguments"));
+    }
+    let deprecation = py.get_type::<pyo3::exceptions::PyDeprecationWarning>();
+    let message = c"Passing arguments to RLock is deprecated and will be removed in 3.15";
+    PyErr::warn(py, &deprecation, message, 1)
 }
