@@ -19,7 +19,7 @@ import pytest
 
 import tress
 
-DEFAULT_BOUND_S = 60.0
+DEFAULT_BOUND_S = 120.0
 """For each of set-up, call and tear-down; `@pytest.mark.bound(seconds)` says otherwise."""
 
 GRACE_S = 10.0
