@@ -169,7 +169,7 @@ impl Queue {
     ///
     /// Waits for room where `maxsize` items are in it: for ever, for at most `timeout` seconds, or not at all if `block` is false.
     /// Raises Full when there was no room in time, and ShutDown when the queue is shut down; the item is
-    /// not in the queue then.
+    /// not in the queue then. It may be when a signal handler raises: the signal may come when the item is in already.
     #[pyo3(signature = (item, block=Truth(true), timeout=None), text_signature = "($self, item, block=True, timeout=None)")]
     fn put(
         slf: &Bound<'_, Self>,
