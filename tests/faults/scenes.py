@@ -317,7 +317,9 @@ class PutScene(Scene):
         left = []
         while not self.queue.empty():
             left.append(self.queue.get_nowait())
-        assert [*self._taken, *left] == ["first", *(["ours"] if results else [])]
+        # A put that is interrupted in the moment in which its item goes in has put it.
+        expected = [["first", "ours"]] if results else [["first"], ["first", "ours"]]
+        assert [*self._taken, *left] in expected
         self._taken = []
 
     def waiters(self) -> int:
