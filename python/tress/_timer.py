@@ -247,7 +247,12 @@ class _SharedTimers:
                 thread._become_thread()
 
     def after_fork_in_child(self) -> None:
+        """No thread of the parent's is there any more, and no timer of the parent's pending."""
         self.timers.clear()
+        for thread in list(_std._dangling):
+            if isinstance(thread, Timer) and thread._phase in _WAITING:
+                thread._phase = _Phase.CANCELLED
+                thread._settled.set()
         self.change = _thread.RLock()
         self.is_running = False
 
