@@ -1,9 +1,10 @@
 # The native module, as the type checker sees it. One section a source file of the native crate.
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future as StandardFuture
 from types import GenericAlias
 from typing import Any, Generic, ParamSpec, Self, TypeVar, final
+
+from tress.concurrent.futures._base import Future as PublicFuture
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -263,7 +264,7 @@ class ThreadPoolExecutor:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     def submit(
         self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> StandardFuture[_T]: ...
+    ) -> PublicFuture[_T]: ...
     def _submit_each(self, fn: Callable[..., Any], arguments: Iterable[Any]) -> list[Any]: ...
     @property
     def _own_queue(self) -> WorkQueue: ...

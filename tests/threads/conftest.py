@@ -11,6 +11,7 @@ import pytest
 
 import tress
 import tress.threading
+from tests.threads.futures_of import Gate
 
 
 @pytest.fixture(params=["standard", "tress"])
@@ -25,3 +26,11 @@ def deadlock_mode() -> Iterator[Any]:
     tress.deadlock("raise")
     yield tress.deadlock
     tress.deadlock("raise")
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A gate that the test leaves open."""
+    made = Gate()
+    yield made
+    made.open()

@@ -1,14 +1,12 @@
 //! `wait` and `as_completed`: one wait for many futures, ours and others.
 
-use std::sync::Mutex;
-
 use pyo3::exceptions::{PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PySet, PyString};
 use pyo3::{PyTraverseError, PyVisit, intern};
 use tress_core::base::collector::Collector;
 use tress_core::base::deadline::Deadline;
-use tress_core::base::sync::Arc;
+use tress_core::base::sync::{Arc, Mutex};
 use tress_core::base::waiter::Outcome;
 use tress_core::base::waitlist::Wakes;
 use tress_core::base::waits::What;
@@ -87,24 +85,23 @@ fn with_condition<R>(future: &Bound<'_, PyAny>, work: impl FnOnce() -> PyResult<
     made
 }
 
-/// Has `collector` told when `future` ends; what it told at once, because it has ended, otherwise.
-///
-/// The observer in a future that is not ours is kept in `observers`, to be taken out again.
+/// Has `collector` told when `future` ends, or at once if it has. Returns what was left in a future that is not ours, for
+/// [`unobserve`] to take out again.
 fn observe(
     future: &Bound<'_, PyAny>,
     collector: &Arc<Collector>,
     token: usize,
-    observers: &mut Vec<(usize, Py<FutureObserver>)>,
-) -> PyResult<()> {
+) -> PyResult<Option<Py<FutureObserver>>> {
     let py = future.py();
+    let mut left = None;
     let standing = match future.cast::<Future>() {
-        Ok(ours) if ours.get().completion().observe(collector, token) => return Ok(()),
+        Ok(ours) if ours.get().completion().observe(collector, token) => return Ok(None),
         Ok(_) => standing(future)?,
         Err(_) => with_condition(future, || {
             let standing = standing_of_other(future)?;
             if standing == Standing::Open {
                 let observer = Py::new(py, FutureObserver { collector: collector.clone(), token })?;
-                observers.push((token, observer.clone_ref(py)));
+                left = Some(observer.clone_ref(py));
                 future.getattr(intern!(py, "_waiters"))?.call_method1(intern!(py, "append"), (observer,))?;
             }
             Ok(standing)
@@ -115,23 +112,24 @@ fn observe(
         collector.arrived(token, standing == Standing::Failed, &mut wakes);
         wakes.wake();
     }
-    Ok(())
+    Ok(left)
 }
 
-/// Undoes [`observe`] for a future of ours.
-fn unobserve_ours(future: &Bound<'_, PyAny>, collector: &Arc<Collector>) {
+/// Undoes [`observe`], whether or not the future has ended since.
+fn unobserve(
+    future: &Bound<'_, PyAny>,
+    collector: &Arc<Collector>,
+    left: Option<&Py<FutureObserver>>,
+) -> PyResult<()> {
+    let py = future.py();
     if let Ok(ours) = future.cast::<Future>() {
         ours.get().completion().unobserve(collector);
     }
-}
-
-/// Undoes [`observe`] for a future that is not ours.
-fn unobserve_other(future: &Bound<'_, PyAny>, observer: &Py<FutureObserver>) -> PyResult<()> {
-    let py = future.py();
+    let Some(left) = left else { return Ok(()) };
     with_condition(future, || {
         let waiters = future.getattr(intern!(py, "_waiters"))?;
-        if waiters.contains(observer)? {
-            waiters.call_method1(intern!(py, "remove"), (observer,))?;
+        if waiters.contains(left)? {
+            waiters.call_method1(intern!(py, "remove"), (left,))?;
         }
         Ok(())
     })
@@ -208,30 +206,38 @@ fn wait_open(
     deadline: Option<Deadline>,
     object: usize,
 ) -> PyResult<()> {
-    let mut observers = Vec::new();
+    let mut left = Vec::new();
     let mut waited = Ok(());
     for (token, future) in open.iter().enumerate() {
-        waited = observe(future, collector, token, &mut observers);
-        if waited.is_err() {
-            break;
+        match observe(future, collector, token) {
+            Ok(None) => {}
+            Ok(Some(observer)) => left.push((token, observer)),
+            Err(error) => {
+                waited = Err(error);
+                break;
+            }
         }
     }
     let waited = waited.and_then(|()| collect(py, collector, deadline, "wait", object));
-    for future in open {
-        unobserve_ours(future, collector);
-    }
     let mut cleaned = Ok(());
-    for (token, observer) in &observers {
-        cleaned = cleaned.and(unobserve_other(&open[*token], observer));
+    let mut left = left.iter().peekable();
+    for (token, future) in open.iter().enumerate() {
+        let observer = left.next_if(|(of, _)| *of == token).map(|(_, observer)| observer);
+        cleaned = cleaned.and(unobserve(future, collector, observer));
     }
     waited.and(cleaned)
 }
 
+/// A future that has not been given out, and what was left in it.
+struct Observed {
+    future: Py<PyAny>,
+    left: Option<Py<FutureObserver>>,
+}
+
 struct Remaining {
     /// By token; None once it was given out.
-    futures: Vec<Option<Py<PyAny>>>,
-    left: usize,
-    observers: Vec<(usize, Py<FutureObserver>)>,
+    futures: Vec<Option<Observed>>,
+    count: usize,
 }
 
 /// The iterator behind `as_completed`.
@@ -244,23 +250,30 @@ pub struct Completed {
 }
 
 impl Completed {
-    fn remaining(&self) -> std::sync::MutexGuard<'_, Remaining> {
-        match self.remaining.lock() {
-            Ok(remaining) => remaining,
-            Err(poisoned) => poisoned.into_inner(),
-        }
+    /// Takes out the futures that have not been given out.
+    fn empty(&self) -> Vec<Option<Observed>> {
+        let mut remaining = self.remaining.lock();
+        remaining.count = 0;
+        std::mem::take(&mut remaining.futures)
     }
 
-    fn take(&self) -> Option<Py<PyAny>> {
-        loop {
-            let token = self.collector.take()?;
-            let mut remaining = self.remaining();
-            let future = remaining.futures[token].take();
-            if future.is_some() {
-                remaining.left -= 1;
-                return future;
+    /// The next future that has ended, if any has.
+    fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        while let Some(token) = self.collector.take() {
+            let taken = {
+                let mut remaining = self.remaining.lock();
+                let taken = remaining.futures.get_mut(token).and_then(Option::take);
+                remaining.count -= usize::from(taken.is_some());
+                taken
+            };
+            if let Some(Observed { future, left }) = taken {
+                if left.is_some() {
+                    unobserve(future.bind(py), &self.collector, left.as_ref())?;
+                }
+                return Ok(Some(future));
             }
         }
+        Ok(None)
     }
 }
 
@@ -268,25 +281,30 @@ impl Completed {
 impl Completed {
     #[new]
     fn new(futures: &Bound<'_, PySet>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let py = futures.py();
         let collector = Arc::new(Collector::streaming());
         let deadline = Timeout::optional(timeout)?.deadline();
         let total = futures.len();
-        let mut remaining =
-            Remaining { futures: Vec::with_capacity(total), left: total, observers: Vec::new() };
-        let mut observed = Ok(());
+        let mut observed = Vec::with_capacity(total);
+        let mut failed = None;
         for (token, future) in futures.iter().enumerate() {
-            remaining.futures.push(Some(future.clone().unbind()));
-            observed = observe(&future, &collector, token, &mut remaining.observers);
-            if observed.is_err() {
-                break;
+            match observe(&future, &collector, token) {
+                Ok(left) => observed.push(Some(Observed { future: future.unbind(), left })),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
             }
         }
-        let made = Self { collector, deadline, total, remaining: Mutex::new(remaining) };
-        if let Err(error) = observed {
-            made.close(futures.py())?;
-            return Err(error);
+        let remaining = Mutex::new(Remaining { futures: observed, count: total });
+        let made = Self { collector, deadline, total, remaining };
+        match failed {
+            None => Ok(made),
+            Some(error) => {
+                made.close(py)?;
+                Err(error)
+            }
         }
-        Ok(made)
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {
@@ -296,10 +314,10 @@ impl Completed {
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let this = slf.get();
         loop {
-            if let Some(future) = this.take() {
+            if let Some(future) = this.take(slf.py())? {
                 return Ok(Some(future));
             }
-            let left = this.remaining().left;
+            let left = this.remaining.lock().count;
             if left == 0 {
                 return Ok(None);
             }
@@ -320,40 +338,24 @@ impl Completed {
 
     /// Leaves the futures that have not been given out alone.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let (futures, observers) = {
-            let mut remaining = self.remaining();
-            remaining.left = 0;
-            (std::mem::take(&mut remaining.futures), std::mem::take(&mut remaining.observers))
-        };
-        for future in futures.iter().flatten() {
-            unobserve_ours(future.bind(py), &self.collector);
-        }
         let mut cleaned = Ok(());
-        for (token, observer) in &observers {
-            if let Some(future) = &futures[*token] {
-                cleaned = cleaned.and(unobserve_other(future.bind(py), observer));
-            }
+        for Observed { future, left } in self.empty().into_iter().flatten() {
+            cleaned = cleaned.and(unobserve(future.bind(py), &self.collector, left.as_ref()));
         }
         cleaned
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Ok(remaining) = self.remaining.try_lock() {
-            for future in remaining.futures.iter().flatten() {
+        if let Some(remaining) = self.remaining.try_lock() {
+            for Observed { future, left } in remaining.futures.iter().flatten() {
                 visit.call(future)?;
-            }
-            for (_, observer) in &remaining.observers {
-                visit.call(observer)?;
+                visit.call(left)?;
             }
         }
         Ok(())
     }
 
     fn __clear__(&self) {
-        let (futures, observers) = {
-            let mut remaining = self.remaining();
-            (std::mem::take(&mut remaining.futures), std::mem::take(&mut remaining.observers))
-        };
-        drop((futures, observers));
+        drop(self.empty());
     }
 }
