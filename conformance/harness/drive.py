@@ -19,6 +19,7 @@ from typing import Any
 from conformance.harness import protocol
 from conformance.harness.environment import Environment, variables
 from conformance.harness.protocol import Outcome
+from conformance.harness.start import WORKER
 
 # Processes that one suite may use up before the rest of it is given up.
 _MOST_PROCESSES = 40
@@ -111,7 +112,7 @@ def _start(environment: Environment, order: protocol.Order, folder: Path) -> _Pr
                 "-W",
                 "default",
                 "-m",
-                "conformance.harness.worker",
+                WORKER,
                 str(order_file),
             ],
             stdin=subprocess.DEVNULL,

@@ -14,23 +14,32 @@ import os
 import sys
 from types import ModuleType
 
-# Where tress may put something in place, by attribute.
+# Where tress may put something in place, by attribute; and the word in a program's text that makes
+# it worth loading there. What a program does not name it must not find loaded: tress itself leaves
+# it unloaded, and to some tests that matters.
 STANDARD_MODULES = (
-    "threading",
-    "queue",
-    "concurrent.futures",
-    "concurrent.futures._base",
-    "concurrent.futures.thread",
+    ("threading", ""),
+    ("queue", "queue"),
+    ("concurrent.futures", "futures"),
+    ("concurrent.futures._base", "futures"),
+    ("concurrent.futures.thread", "futures"),
 )
+WORKER = "conformance.harness.worker"
 
 # (module, attribute) -> what the standard library had there, for each attribute tress replaced.
 originals: dict[tuple[str, str], object] = {}
 
 
 def _modules() -> list[ModuleType]:
-    modules = [importlib.import_module(name) for name in STANDARD_MODULES]
-    # Resolved on first use, and only then an attribute like the others.
-    getattr(sys.modules["concurrent.futures"], "ThreadPoolExecutor")  # noqa: B009
+    program = "\n".join(sys.orig_argv)
+    modules = [
+        importlib.import_module(name)
+        for name, word in STANDARD_MODULES
+        if word in program or WORKER in sys.orig_argv
+    ]
+    if "concurrent.futures" in sys.modules:
+        # Resolved on first use, and only then an attribute like the others.
+        getattr(sys.modules["concurrent.futures"], "ThreadPoolExecutor")  # noqa: B009
     return modules
 
 
