@@ -6,7 +6,7 @@
 //! first.
 //!
 //! A link holds only while its owner can be trusted: a plain lock that was ever released by another thread than its taker
-//! is a signal, not a possession ([`Lock::owner`] says [`NOBODY`] then), a wait with a deadline ends by itself, and a
+//! is a signal, not a possession ([`Owned::owner`] says [`NOBODY`] then), a wait with a deadline ends by itself, and a
 //! thread that holds the lock it is said to wait for is on its way. A wait for a condition counts as one for the condition's lock
 //! without a deadline: however it ends, its thread goes on only when it has that lock again.
 
@@ -20,7 +20,6 @@ use std::sync::OnceLock;
 use super::deadline::{Deadline, now_ns};
 use super::sync::{Mutex, MutexGuard};
 use super::thread_id::{self, NOBODY, ThreadId};
-use crate::threads::lock::Lock;
 
 /// What a thread waits for.
 #[derive(Clone, Copy, Debug)]
@@ -62,12 +61,27 @@ pub struct Cycle {
     pub links: Vec<Link>,
 }
 
+/// What a thread may hold while others wait for it: a lock.
+pub trait Owned: Sync {
+    /// The thread that holds it, where that tells who will release it; [`NOBODY`] where nobody does.
+    fn owner(&self) -> ThreadId;
+}
+
 /// Which lock a thread cannot go on without.
 #[derive(Clone, Copy)]
 struct Wanted {
-    lock: NonNull<Lock>,
+    lock: NonNull<dyn Owned>,
     /// It waits for the lock itself, and not for something that comes before it.
     now: bool,
+}
+
+impl Wanted {
+    fn new<'lock>(lock: &'lock (dyn Owned + 'lock), now: bool) -> Self {
+        let lock: NonNull<dyn Owned + 'lock> = NonNull::from(lock);
+        // SAFETY: the two types differ in the lifetime alone, and the pointer is followed only while that lasts: see `Record`.
+        let lock = unsafe { std::mem::transmute::<NonNull<dyn Owned + 'lock>, NonNull<dyn Owned>>(lock) };
+        Self { lock, now }
+    }
 }
 
 struct Record {
@@ -143,7 +157,7 @@ impl Registry {
     }
 
     /// The cycle that a wait of the calling thread for `lock` would close.
-    fn cycle(&self, what: What, lock: &Lock) -> Option<Cycle> {
+    fn cycle(&self, what: What, lock: &dyn Owned) -> Option<Cycle> {
         let me = thread_id::current();
         let mut links = vec![Link { thread: me, wants: what.object }];
         let mut owner = lock.owner();
@@ -179,7 +193,7 @@ pub fn enter(what: What, deadline: Option<Deadline>) -> Entry {
 pub struct Scope<'lock> {
     entry: OnceLock<Entry>,
     /// Invariant: no scope passes for one of locks that live shorter.
-    locks: PhantomData<fn(&'lock Lock) -> &'lock Lock>,
+    locks: PhantomData<fn(&'lock ()) -> &'lock ()>,
 }
 
 /// Runs `wait`, which enters itself into the registry, now or once it is known to last, and is out of it when this returns.
@@ -228,27 +242,27 @@ impl<'lock> Scope<'lock> {
     ///
     /// # Panics
     /// Like the others, if the scope has been entered before.
-    pub fn enter_lock(&self, what: What, lock: &'lock Lock) -> Result<(), Cycle> {
+    pub fn enter_lock(&self, what: What, lock: &'lock dyn Owned) -> Result<(), Cycle> {
         let mut registry = REGISTRY.lock();
         if let Some(cycle) = registry.cycle(what, lock) {
             return Err(cycle);
         }
-        let entry = registry.insert(what, None, Some(Wanted { lock: NonNull::from(lock), now: true }));
+        let entry = registry.insert(what, None, Some(Wanted::new(lock, true)));
         drop(registry);
         self.keep(entry);
         Ok(())
     }
 
     /// Enters a wait for `lock`, whatever cycle that may close.
-    pub fn enter_lock_unchecked(&self, what: What, deadline: Option<Deadline>, lock: &'lock Lock) {
-        let wanted = Wanted { lock: NonNull::from(lock), now: true };
+    pub fn enter_lock_unchecked(&self, what: What, deadline: Option<Deadline>, lock: &'lock dyn Owned) {
+        let wanted = Wanted::new(lock, true);
         let entry = REGISTRY.lock().insert(what, deadline, Some(wanted));
         self.keep(entry);
     }
 
     /// Enters a wait for a condition that belongs to `lock`.
-    pub fn enter_condition(&self, what: What, deadline: Option<Deadline>, lock: &'lock Lock) {
-        let wanted = Wanted { lock: NonNull::from(lock), now: false };
+    pub fn enter_condition(&self, what: What, deadline: Option<Deadline>, lock: &'lock dyn Owned) {
+        let wanted = Wanted::new(lock, false);
         let entry = REGISTRY.lock().insert(what, deadline, Some(wanted));
         self.keep(entry);
     }

@@ -334,3 +334,10 @@ impl Lock {
         self.state.store(0, Ordering::Relaxed);
     }
 }
+
+#[cfg(not(loom))]
+impl crate::base::waits::Owned for Lock {
+    fn owner(&self) -> ThreadId {
+        Lock::owner(self)
+    }
+}
