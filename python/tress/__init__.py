@@ -5,10 +5,14 @@ modules. A program moves over by changing its imports, by `tress.install()`, or 
 -m tress program.py`.
 """
 
+from typing import TYPE_CHECKING
+
 from tress import _platform as _platform
-from tress._deadlock import DeadlockError, DeadlockWarning, deadlock
 from tress._install import install, installed, uninstall
-from tress._waits import dump_waits, dump_waits_on, waits
+
+if TYPE_CHECKING:
+    from tress._deadlock import DeadlockError, DeadlockWarning, deadlock
+    from tress._waits import dump_waits, dump_waits_on, waits
 
 __all__ = [
     "DeadlockError",
@@ -24,3 +28,27 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_LOADED_ON_USE = {
+    "DeadlockError": "_deadlock",
+    "DeadlockWarning": "_deadlock",
+    "deadlock": "_deadlock",
+    "dump_waits": "_waits",
+    "dump_waits_on": "_waits",
+    "waits": "_waits",
+}
+"""What stands on `ast`, `inspect` and `traceback`, which take as long to load as all the rest."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LOADED_ON_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"tress.{_LOADED_ON_USE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

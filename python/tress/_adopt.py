@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import threading
 import weakref
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,12 +56,16 @@ class ThreadAdoption:
     def _adopt_class(self, cls: type) -> None:
         before = cls.__bases__
         now = tuple(self._ours if base is self._standard else base for base in before)
-        with suppress(TypeError):
+        try:
             cls.__bases__ = now
-            self._classes.append((weakref.ref(cls), before, now))
+        except TypeError:
+            return
+        self._classes.append((weakref.ref(cls), before, now))
 
     def _adopt_thread(self, thread: threading.Thread) -> None:
         if type(thread) is self._standard:
-            with suppress(TypeError):
+            try:
                 thread.__class__ = self._ours
-                self._threads.append(weakref.ref(thread))
+            except TypeError:
+                return
+            self._threads.append(weakref.ref(thread))

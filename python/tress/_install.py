@@ -2,15 +2,18 @@
 
 The contract:
 
-* What is replaced are attributes of modules. The modules stay the objects they are, so `import
-  threading` made anywhere, at any time, sees the classes of the moment.
+* What is replaced are attributes of modules. The modules stay the objects they are, so
+  `import threading` made anywhere, at any time, sees the classes of the moment.
 * What replaces what is derived, not listed: a public name of a tress module that is another object
   than the one of that name in the standard module. Every loaded module of the standard library that
   holds the very same old object under a public name (`from threading import RLock`) gets the new
   one too. Modules of anybody else are not touched.
+* A standard module that is not loaded yet is left unloaded, since loading it costs more than all of
+  tress. It gets its replacements at the end of its import, before its importer sees it.
 * `uninstall()` puts back what is tress's, also in modules of the standard library that were
   imported meanwhile. An attribute that somebody else has set since stays as it is.
-* One lock covers every change, and a change that fails half-way is taken back.
+* One lock covers every change. Nothing is imported under it, as it is also taken inside of imports.
+  A change that fails half-way is taken back.
 """
 
 from __future__ import annotations
@@ -18,16 +21,19 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import tress.threading
 from tress._adopt import ThreadAdoption
 from tress._keep_standard import KeepStandardBases
+from tress._on_import import OnImport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
+
+    from tress._on_import import Action
+    from tress._replacement import Replacement
 
 _PLANNED = ("threads", "processes", "coroutines")
 _AVAILABLE = ("threads",)
@@ -45,96 +51,159 @@ _LEFT_ALONE = frozenset({"_thread", "_queue", "_pyio"})
 standard classes as the parts that they are made of."""
 
 
-class Replacement(NamedTuple):
-    """One attribute of a standard module that holds tress's object."""
-
-    module: str
-    """The name of the standard module, such as `"threading"`."""
-    name: str
-    """The name of the attribute, such as `"Lock"`."""
-    standard: object
-    """What `uninstall()` puts back; None where this Python's module has no such name."""
-    tress: object
-    """What the attribute holds now."""
+_Pair = tuple[Any, Any]
 
 
-_Pair = tuple[object, object]
+class _Module:
+    """A standard module and the tress module that stands in for it."""
+
+    def __init__(self, standard: ModuleType, ours: ModuleType) -> None:
+        self._by_standard: dict[int, _Pair] = {}
+        self._by_tress: dict[int, _Pair] = {}
+        self._added: list[tuple[ModuleType, str, object]] = []
+        self._lazy: list[tuple[ModuleType, str, object]] = []
+        self._homes: list[tuple[_Pair, str]] = []
+        self._moved: list[tuple[Any, str]] = []
+        for name in ours.__all__:
+            if name in vars(ours):  # else it is passed on, unloaded, by the module's __getattr__
+                self._compare(standard, name, vars(ours)[name])
+
+    def _compare(self, standard: ModuleType, name: str, new: object) -> None:
+        try:
+            old = getattr(standard, name)
+        except AttributeError:
+            if (standard.__name__, name) in _ADDED:
+                self._added.append((standard, name, new))
+            return
+        if old is new:
+            return
+        self._by_standard[id(old)] = self._by_tress[id(new)] = (old, new)
+        self._homes.append(((old, new), standard.__name__))
+        if name not in vars(standard):  # found by the module's __getattr__ on every access
+            self._lazy.append((standard, name, new))
+
+    def put(self) -> None:
+        """Put tress's objects in place of the standard ones."""
+        for module, name, (_, new) in _holders(self._by_standard):
+            setattr(module, name, new)
+        for module, name, new in (*self._added, *self._lazy):
+            setattr(module, name, new)
+        for (old, new), home in self._homes:
+            self._move_home(old, new, home)
+
+    def _move_home(self, old: Any, new: Any, home: str) -> None:
+        """Let a class name the module in which it stands now, for its repr and for pickle."""
+        named = getattr(old, "__module__", home)
+        if getattr(sys.modules.get(named), getattr(old, "__qualname__", ""), None) is not new:
+            named = home
+        self._moved.append((new, new.__module__))
+        new.__module__ = named
+
+    def take_back(self) -> None:
+        """Undo `put()`, or as much of it as was done."""
+        for new, home in self._moved:
+            new.__module__ = home
+        self._moved.clear()
+        for module, name, new in (*self._added, *self._lazy):
+            if vars(module).get(name) is new:
+                delattr(module, name)
+        for module, name, (old, _) in _holders(self._by_tress):
+            setattr(module, name, old)
+
+    def replacements(self) -> Iterator[Replacement]:
+        """What is replaced at this moment."""
+        from tress._replacement import Replacement
+
+        for module, name, (old, new) in _holders(self._by_tress):
+            yield Replacement(module.__name__, name, old, new)
+        for module, name, new in self._added:
+            if vars(module).get(name) is new:
+                yield Replacement(module.__name__, name, None, new)
+
+
+class _Threading(_Module):
+    """`threading`, of which there are objects and subclasses from the very start."""
+
+    def __init__(self, standard: ModuleType, ours: ModuleType) -> None:
+        super().__init__(standard, ours)
+        self._adoption = ThreadAdoption(threading.Thread, tress.threading.Thread)
+        self._keeper = KeepStandardBases()
+
+    def put(self) -> None:
+        super().put()
+        self._keeper.begin()
+        self._adoption.begin()
+
+    def take_back(self) -> None:
+        self._adoption.end()
+        self._keeper.end()
+        super().take_back()
 
 
 class _Strand:
-    """One installed strand: what stands for what, and what else has to be undone."""
+    """One installed strand: the modules it has replaced so far, and the imports it waits for."""
 
     def __init__(self, name: str) -> None:
-        self.by_standard: dict[int, _Pair] = {}
-        self.by_tress: dict[int, _Pair] = {}
-        self.added: list[tuple[ModuleType, str, object]] = []
-        self.lazy: list[tuple[ModuleType, str, object]] = []
-        self.homes: list[tuple[Any, str]] = []
-        self.moved: list[tuple[Any, str]] = []
-        for module_name in _MODULES[name]:
-            self._compare(import_module(module_name), import_module(f"tress.{module_name}"))
-        self.adoption = ThreadAdoption(threading.Thread, tress.threading.Thread)
-        self.keeper = KeepStandardBases()
+        self.name = name
+        self._modules: dict[str, _Module] = {}
+        actions = {}
+        for module in _MODULES[name]:
+            actions[module] = self._then_replace(module)
+            # Who imports tress's module first makes it import the standard one: too early for us.
+            actions[f"tress.{module}"] = self._then_replace(module, is_complete=True)
+        self._on_import = OnImport(actions)
 
-    def _compare(self, standard: ModuleType, ours: ModuleType) -> None:
-        for name in ours.__all__:
-            if name not in vars(ours):
-                continue  # passed on, and perhaps not even imported, by the module's __getattr__
-            new = getattr(ours, name)
+    def _then_replace(self, module: str, is_complete: bool = False) -> Action:
+        return lambda: lambda: self.replace(module, is_complete)
+
+    def begin(self) -> None:
+        """Take part in imports from now on."""
+        self._on_import.begin()
+
+    def replace_loaded(self) -> None:
+        """Replace what is to be replaced in the modules that are loaded."""
+        for name in _MODULES[self.name]:
+            if name in sys.modules:
+                self.replace(name)
+
+    def replace(self, name: str, is_complete: bool = False) -> None:
+        """Replace what is to be replaced of one module, unless that is done already.
+
+        `is_complete` tells that tress's module has been executed, though its import goes on.
+        """
+        standard, ours = _imported(name), _imported(f"tress.{name}")
+        if not is_complete and getattr(ours.__spec__, "_initializing", False):
+            return  # whoever is importing tress's module at this moment comes back here
+        module = (_Threading if name == "threading" else _Module)(standard, ours)
+        with _lock:
+            if _strands.get(self.name) is not self or name in self._modules:
+                return
             try:
-                old = getattr(standard, name)
-            except AttributeError:
-                if (standard.__name__, name) in _ADDED:
-                    self.added.append((standard, name, new))
-                continue
-            if old is new:
-                continue
-            self.by_standard[id(old)] = self.by_tress[id(new)] = (old, new)
-            self.homes.append((new, standard.__name__))
-            if name not in vars(standard):  # found by the module's __getattr__ on every access
-                self.lazy.append((standard, name, new))
-
-    def put(self) -> None:
-        try:
-            for module, name, pair in _holders(self.by_standard):
-                setattr(module, name, pair[1])
-            for module, name, new in (*self.added, *self.lazy):
-                setattr(module, name, new)
-            self._move_home()
-            self.keeper.begin()
-            self.adoption.begin()
-        except BaseException:
-            self.take_back()
-            raise
-
-    def _move_home(self) -> None:
-        """Let each class say the module in which it stands now: as its repr, and pickle, name it."""
-        for new, home in self.homes:
-            old, _ = self.by_tress[id(new)]
-            named = getattr(old, "__module__", home)
-            if getattr(sys.modules.get(named), getattr(old, "__qualname__", ""), None) is not new:
-                named = home
-            self.moved.append((new, new.__module__))
-            new.__module__ = named
+                module.put()
+            except BaseException:
+                module.take_back()
+                raise
+            self._modules[name] = module
 
     def take_back(self) -> None:
-        self.adoption.end()
-        self.keeper.end()
-        for new, home in self.moved:
-            new.__module__ = home
-        self.moved.clear()
-        for module, name, new in (*self.added, *self.lazy):
-            if vars(module).get(name) is new:
-                delattr(module, name)
-        for module, name, pair in _holders(self.by_tress):
-            setattr(module, name, pair[0])
+        """Undo everything."""
+        self._on_import.end()
+        for module in reversed(self._modules.values()):
+            module.take_back()
+        self._modules.clear()
 
     def replacements(self) -> Iterator[Replacement]:
-        for module, name, (old, new) in _holders(self.by_tress):
-            yield Replacement(module.__name__, name, old, new)
-        for module, name, new in self.added:
-            if vars(module).get(name) is new:
-                yield Replacement(module.__name__, name, None, new)
+        """What is replaced at this moment."""
+        for module in self._modules.values():
+            yield from module.replacements()
+
+
+def _imported(name: str) -> ModuleType:
+    """The module of that name, imported; possibly in part, if importing it takes another thread
+    that waits for this one. Of all ways to import, only the statement's takes that well.
+    """
+    __import__(name)
+    return sys.modules[name]
 
 
 def _holders(wanted: dict[int, _Pair]) -> Iterator[tuple[ModuleType, str, _Pair]]:
@@ -159,20 +228,25 @@ def install(*strands: str) -> None:
 
     With no argument every strand that exists is installed; today that is `"threads"`: the classes
     and functions of `threading`, `queue` and `concurrent.futures`. Installing what is installed
-    does nothing. It may be called at any time: objects made before keep working as what they are.
+    does nothing. A module that is not loaded yet gets its replacements when it is. It may be called
+    at any time: objects made before keep working as what they are.
     Earlier is better, though: names that other modules took by `from threading import Lock` stay
     the standard ones.
 
     Raises ValueError for a name that is no strand, NotImplementedError for a strand that tress does
     not have yet, and TypeError for anything but a string.
     """
-    wanted = _checked("install", strands) or _AVAILABLE
-    with _lock:
-        for name in wanted:
-            if name not in _strands:
-                strand = _Strand(name)
-                strand.put()
-                _strands[name] = strand
+    for name in _checked("install", strands) or _AVAILABLE:
+        with _lock:
+            strand = _strands.get(name)
+            if strand is None:
+                strand = _strands[name] = _Strand(name)
+                strand.begin()
+        try:
+            strand.replace_loaded()
+        except BaseException:
+            uninstall(name)
+            raise
 
 
 def uninstall(*strands: str) -> None:
@@ -192,8 +266,8 @@ def uninstall(*strands: str) -> None:
 def installed() -> dict[str, tuple[Replacement, ...]]:
     """Tell what is replaced now: for each installed strand its replacements, sorted by place.
 
-    The result is empty, and so false, when nothing is installed. It is what the modules hold at
-    this moment, so a replacement that somebody has overwritten is not among them.
+    The result is empty, and so false, when nothing is installed. It is what the loaded modules hold
+    at this moment, so a replacement that somebody has overwritten is not among them.
     """
     with _lock:
         return {

@@ -13,33 +13,30 @@ from __future__ import annotations
 
 import sys
 import threading
-from importlib.machinery import PathFinder
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from importlib.machinery import ModuleSpec
-    from types import ModuleType
+from tress._on_import import OnImport
 
-KEPT = {"multiprocessing.synchronize": ("threading", "Barrier")}
-"""For a module that is imported, the attribute that must be the standard one meanwhile."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_threading: Any = threading
 
 
 class KeepStandardBases:
-    """Finds the modules of `KEPT`, and mends the old BoundedSemaphore, as long as it is active."""
+    """Keeps them standard between `begin()` and `end()`. Made while the standard names stand."""
 
     def __init__(self) -> None:
-        self._standard: dict[str, object] = {}
-        for imported, (module, name) in KEPT.items():
-            self._standard[imported] = getattr(sys.modules[module], name)
-        self._bounded: Any = threading.BoundedSemaphore
-        self._bounded_init: Any = self._bounded.__init__
-        self._semaphore = threading.Semaphore
+        self._barrier = _threading.Barrier
+        self._semaphore = _threading.Semaphore
+        self._bounded = _threading.BoundedSemaphore
+        self._bounded_init = self._bounded.__init__
+        self._on_import = OnImport({"multiprocessing.synchronize": self._show_standard_barrier})
 
     def begin(self) -> None:
-        """Become active."""
-        sys.meta_path.insert(0, self)
+        """Begin to keep them."""
+        self._on_import.begin()
         if sys.version_info < (3, 12):
             self._bounded.__init__ = FunctionType(
                 self._bounded_init.__code__,
@@ -50,50 +47,17 @@ class KeepStandardBases:
 
     def end(self) -> None:
         """Undo what `begin()` did."""
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
-            if sys.version_info < (3, 12):
-                self._bounded.__init__ = self._bounded_init
+        self._on_import.end()
+        if sys.version_info < (3, 12):
+            self._bounded.__init__ = self._bounded_init
 
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,
-        target: ModuleType | None = None,
-    ) -> ModuleSpec | None:
-        """Find a module of `KEPT` as usual, with a loader around its own."""
-        if fullname not in KEPT:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            module, name = KEPT[fullname]
-            loader: Any = _Loader(spec.loader, sys.modules[module], name, self._standard[fullname])
-            spec.loader = loader
-        return spec
+    def _show_standard_barrier(self) -> Callable[[], None]:
+        now = _threading.Barrier
+        _threading.Barrier = self._barrier
 
+        def show_the_other_again() -> None:
+            # Whoever made a Barrier at this very moment got a standard one, which works as well.
+            if _threading.Barrier is self._barrier:
+                _threading.Barrier = now
 
-class _Loader:
-    """Executes a module while one attribute elsewhere holds the standard class."""
-
-    def __init__(self, loader: Any, module: ModuleType, name: str, standard: object) -> None:
-        self._loader = loader
-        self._module = module
-        self._name = name
-        self._standard = standard
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        module: ModuleType | None = self._loader.create_module(spec)
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        module.__loader__ = self._loader  # its own again, for whoever looks at it later
-        now = getattr(self._module, self._name)
-        setattr(self._module, self._name, self._standard)
-        try:
-            self._loader.exec_module(module)
-        finally:
-            # Whoever makes a Barrier at this very moment gets a standard one, which works as well.
-            if getattr(self._module, self._name) is self._standard:
-                setattr(self._module, self._name, now)
+        return show_the_other_again

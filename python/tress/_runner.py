@@ -19,7 +19,6 @@ program that walks its own stack to the bottom sees them, and `sys.orig_argv` na
 from __future__ import annotations
 
 import builtins
-import contextlib
 import os
 import sys
 from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
@@ -122,8 +121,10 @@ def _drop_own_path_entry() -> None:
     if sys.flags.safe_path:
         return
     own = {"", os.path.dirname(os.path.realpath(sys.argv[0]))}
-    with contextlib.suppress(OSError):  # a directory that is gone was not added either
+    try:
         own.add(os.getcwd())
+    except OSError:
+        pass  # a directory that is gone was not added either
     if sys.path and sys.path[0] in own:
         del sys.path[0]
 
@@ -193,9 +194,7 @@ def _run_module(name: str, arguments: list[str]) -> None:
 def _run_command(text: str, arguments: list[str]) -> None:
     _set_arguments("-c", arguments, _unless_safe_path(""))
     if sys.version_info >= (3, 14):
-        from textwrap import dedent
-
-        text = dedent(text)
+        text = _dedented(text)
     text += "\n"
 
     def prepare() -> CodeType:
@@ -225,8 +224,10 @@ def _converse() -> None:
     """Hold an interactive session in `__main__`, for a terminal and no program."""
     from code import InteractiveConsole
 
-    with contextlib.suppress(ImportError):
+    try:
         import readline  # noqa: F401  importing it gives input() its line editing
+    except ImportError:
+        pass
     InteractiveConsole(vars(sys.modules["__main__"]), "<stdin>").interact(exitmsg="")
 
 
@@ -252,6 +253,19 @@ def _code_of(loader: SourcelessFileLoader) -> CodeType:
     if code is None:
         raise ImportError(f"no code in {loader.path!r}", name="__main__", path=loader.path)
     return code
+
+
+def _dedented(text: str) -> str:
+    """Take the indentation that all lines share off `-c` code, as the interpreter does.
+
+    Not `textwrap.dedent`: where there is nothing to take off, the interpreter changes nothing.
+    """
+    lines = text.split("\n")
+    indents = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line.strip(" \t")]
+    shared = len(os.path.commonprefix(indents))  # noqa: RUF071  these are no paths
+    if shared == 0:
+        return text
+    return "\n".join(line[shared:] if line.strip(" \t") else "" for line in lines)
 
 
 def _register_source(code: CodeType, text: str) -> None:
@@ -378,9 +392,12 @@ def _without_first(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _flush_standard_streams() -> None:
+    """Do what the interpreter does between the end of a program and its traceback."""
     for stream in (sys.stderr, sys.stdout):
-        with contextlib.suppress(Exception):  # a broken stream shows when it closes
+        try:
             stream.flush()
+        except Exception:  # noqa: BLE001  as there; a broken stream shows when it is closed
+            pass
 
 
 def _nothing() -> None:

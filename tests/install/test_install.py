@@ -170,6 +170,62 @@ assert concurrent.futures.ThreadPoolExecutor is not ours
     subprocess.run([sys.executable, "-c", code], check=True, timeout=25)
 
 
+IMPORT_ORDERS = [
+    "import concurrent.futures, queue",
+    "import queue, concurrent.futures.thread",
+    "import tress.concurrent.futures, tress.queue",
+    "import tress.queue; import concurrent.futures._base",
+    "from concurrent.futures import *; from queue import *",
+    "import asyncio, logging.handlers",
+]
+
+
+@pytest.mark.parametrize("statement", IMPORT_ORDERS)
+def test_modules_imported_after_are_replaced_at_once(statement: str) -> None:
+    code = f"""
+import sys, tress
+tress.install()
+assert "queue" not in sys.modules and "concurrent.futures" not in sys.modules
+{statement}
+import concurrent.futures, queue, tress.concurrent.futures, tress.queue
+for name in ("Future", "ThreadPoolExecutor", "wait", "as_completed"):
+    assert getattr(concurrent.futures, name) is vars(tress.concurrent.futures)[name], name
+assert queue.Queue is tress.queue.Queue and queue.ShutDown is tress.queue.ShutDown
+assert all(module.__spec__.loader is module.__loader__ for module in (queue, tress.queue))
+tress.uninstall()
+for name in ("Future", "ThreadPoolExecutor", "wait", "as_completed"):
+    assert getattr(concurrent.futures, name) is not vars(tress.concurrent.futures)[name], name
+assert queue.Queue is not tress.queue.Queue
+assert tress.installed() == {{}}
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=25)
+
+
+def test_threads_that_import_both_ways_at_once() -> None:
+    code = """
+import sys, threading, tress
+tress.install()
+start = threading.Barrier(4)
+failures = []
+def load(name):
+    start.wait()
+    try:
+        __import__(name)
+    except BaseException as error:
+        failures.append(error)
+names = ["concurrent.futures", "tress.concurrent.futures", "queue", "tress.queue"]
+threads = [threading.Thread(target=load, args=(name,)) for name in names]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not failures, failures
+import concurrent.futures, queue
+assert concurrent.futures.Future is sys.modules["tress.concurrent.futures"].Future
+assert queue.Queue is sys.modules["tress.queue"].Queue
+"""
+    for _ in range(10):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=25)
+
+
 def test_installing_twice_is_installing_once() -> None:
     library = standard_library()
     tress.install()

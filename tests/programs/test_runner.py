@@ -79,9 +79,24 @@ def test_command(same: Same) -> None:
     assert same("-cprint(1)").stdout == "1\n"
 
 
-def test_command_is_dedented_where_python_does_it(same: Same) -> None:
-    outcome = same("-c", "\n    if 1:\n        print('''a\n  \n    b''')\n")
-    assert (outcome.code == 0) == (sys.version_info >= (3, 14))
+@pytest.mark.parametrize(
+    ("text", "is_indented"),
+    [
+        ("\n    if 1:\n        print('''a\n  \n    b''')\n", True),
+        ("  print(repr('''a\n   \n     \n \t\n  b'''))", True),
+        ("\tprint(1)\n\tprint(2)\n\n", True),
+        ("print(repr('''a\n   \nb'''))", False),
+        ("   \n\t\nprint(1)\n   ", False),
+    ],
+)
+def test_command_is_dedented_where_python_does_it(text: str, is_indented: bool, same: Same) -> None:
+    outcome = same("-c", text)
+    assert (outcome.code == 0) == (not is_indented or sys.version_info >= (3, 14))
+
+
+@pytest.mark.parametrize("text", ["  print(1)\n\tprint(2)", "  \n  print(1)\n #", "\n", "  "])
+def test_command_that_is_oddly_indented(text: str, same: Same) -> None:
+    same("-c", text)
 
 
 @pytest.mark.parametrize("arguments", [(), ("-",), ("-", "x", "-y")])
