@@ -28,6 +28,8 @@ class Scene:
     its return and the storing of what it returned.
     """
     arguments: tuple[object, ...] = ()
+    sleeps_in_the_standard_library = False
+    """The standard library misses a signal that comes when a wait is about to sleep."""
 
     def context(self) -> AbstractContextManager[object]:
         """What the call is made in."""
@@ -386,6 +388,7 @@ class AsCompletedScene(ResultScene):
 
 
 class JoinScene(Scene):
+    sleeps_in_the_standard_library = True
     method = "join"
 
     def prepare(self) -> None:
@@ -413,6 +416,8 @@ class JoinWithTimeoutScene(JoinScene):
 
 
 class TimerJoinScene(Scene):
+    sleeps_in_the_standard_library = True
+
     def prepare(self) -> None:
         self.timer = tress.threading.Timer(1000, print)
         self.timer.daemon = True
@@ -429,6 +434,8 @@ class TimerJoinScene(Scene):
 
 
 class ShutdownScene(Scene):
+    sleeps_in_the_standard_library = True
+
     def prepare(self) -> None:
         self._event = tress.threading.Event()
         self.executor = futures.ThreadPoolExecutor(2)
@@ -445,6 +452,8 @@ class ShutdownScene(Scene):
 
 
 class MapScene(ShutdownScene):
+    sleeps_in_the_standard_library = False
+
     def prepare(self) -> None:
         super().prepare()
         self.call = lambda: list(self.executor.map(lambda number: self._event.wait(), range(4)))

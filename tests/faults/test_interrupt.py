@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from itertools import starmap
+from pathlib import Path
 
 import pytest
 
@@ -35,12 +37,30 @@ def main_waits() -> bool:
     return any(wait.thread_ident == main for wait in tress.waits())
 
 
+def main_sleeps() -> bool:
+    """Whether the main thread is asleep in the kernel, looked at again and again."""
+    main = threading.main_thread()
+    for _ in range(5):
+        stat = Path(f"/proc/self/task/{main.native_id}/stat").read_text()
+        if stat.rpartition(")")[2].split()[0] != "S":
+            return False
+        time.sleep(0.001)
+    return main_waits()
+
+
+def await_wait_of_main(scene: Scene) -> None:
+    """Waits until the main thread waits: a signal may come at any moment from then on."""
+    until(main_waits, "the main thread waits")
+    if scene.sleeps_in_the_standard_library:
+        until(main_sleeps, "the main thread sleeps")
+
+
 def interrupt_main() -> None:
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
-def interrupt_once_it_waits() -> None:
-    until(main_waits, "the main thread waits")
+def interrupt_once_it_waits(scene: Scene) -> None:
+    await_wait_of_main(scene)
     interrupt_main()
 
 
@@ -48,7 +68,7 @@ def test_ctrl_c_ends_the_call_and_takes_nothing(scene: Scene) -> None:
     for _ in range(3):
         scene.prepare()
         results: list[object] = []
-        sender = Runner(interrupt_once_it_waits)
+        sender = Runner(interrupt_once_it_waits, scene)
         with pytest.raises(KeyboardInterrupt), scene.context():
             results.extend(starmap(scene.call, [scene.arguments]))
         sender.result()
@@ -60,7 +80,7 @@ def test_ctrl_c_ends_the_call_and_takes_nothing(scene: Scene) -> None:
 
 def test_after_ctrl_c_the_call_goes_through(scene: Scene) -> None:
     scene.prepare()
-    sender = Runner(interrupt_once_it_waits)
+    sender = Runner(interrupt_once_it_waits, scene)
     with pytest.raises(KeyboardInterrupt), scene.context():
         scene.call(*scene.arguments)
     sender.result()
@@ -85,7 +105,7 @@ def test_a_handler_that_raises_nothing_does_not_end_the_call(scene: Scene) -> No
 
     def interrupt_and_release() -> None:
         for count in range(1, 6):
-            until(main_waits, "the main thread waits")
+            await_wait_of_main(scene)
             interrupt_main()
             until(lambda count=count: len(seen) == count, "the handler ran")  # type: ignore[misc]
         until(main_waits, "the main thread waits again")
@@ -120,7 +140,7 @@ class Race:
             raise Interrupted
 
     def disturb(self, scene: Scene, turn: int) -> None:
-        until(main_waits, "the main thread waits")
+        await_wait_of_main(scene)
         if turn % 2:
             interrupt_main()
             scene.release()
@@ -216,3 +236,28 @@ def test_two_signals_while_a_conditions_lock_is_taken_again() -> None:
         assert condition._is_owned()
     keeper.result()
     assert seen == [signal.SIGINT] * 2
+
+
+def test_a_signal_at_any_moment_is_seen() -> None:
+    """Also one that comes when the main thread has looked for signals and does not sleep yet."""
+    event = tress.threading.Event()
+    seen: list[int] = []
+    signal.signal(signal.SIGINT, lambda signum, frame: seen.append(signum))
+
+    def send() -> None:
+        try:
+            for count in range(1, 501):
+                until(main_waits, "the main thread waits")
+                interrupt_main()
+                # No pause: the next one comes while the main thread goes back to sleep.
+                end = time.monotonic() + BOUND_S
+                while len(seen) < count:
+                    assert time.monotonic() < end, f"signal {count} is not seen"
+                    time.sleep(0)
+        finally:
+            event.set()
+
+    sender = Runner(send)
+    assert event.wait() is True
+    sender.result()
+    assert len(seen) == 500

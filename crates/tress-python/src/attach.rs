@@ -7,10 +7,12 @@
 //!
 //! No lock of core is held on either way through the door.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3::prelude::*;
 use tress_core::base::deadline::{Deadline, now_ns};
+use tress_core::base::thread_id;
 use tress_core::base::waiter::{Outcome, Waiter};
 use tress_core::base::waitlist::{Node, Wakes};
 use tress_core::base::waits::{self, What};
@@ -44,6 +46,7 @@ pub fn wait_entered<E: Send>(
 ) -> PyResult<Outcome> {
     let mut enter = Some((first, enter));
     let mut entry = None;
+    let mut naps = Naps::new();
     loop {
         let outcome = py.detach(|| {
             if let Some((first, enter)) = enter.take() {
@@ -53,7 +56,7 @@ pub fn wait_entered<E: Send>(
                 }
                 entry = Some(enter());
             }
-            let outcome = waiter.park(deadline);
+            let outcome = naps.park(waiter, deadline);
             if matches!(outcome, Outcome::Granted(_)) {
                 let_waker_depart();
             }
@@ -62,6 +65,43 @@ pub fn wait_entered<E: Send>(
         match outcome {
             Outcome::Interrupted => py.check_signals()?,
             ended => return Ok(ended),
+        }
+    }
+}
+
+/// How a thread sleeps through a wait: at one go, but for the process's first thread, in which signal handlers run.
+///
+/// A signal that arrives when the thread has looked for signals and is not yet asleep in the kernel does not wake it. So the
+/// first thread looks again after a moment, and then less and less often: the moment in which it falls asleep again is the only
+/// one in which another signal could escape it.
+struct Naps {
+    next_ns: Option<u64>,
+}
+
+const FIRST_NAP_NS: u64 = 25_000_000;
+const LONGEST_NAP_NS: u64 = 1_000_000_000;
+
+impl Naps {
+    fn new() -> Self {
+        Self { next_ns: thread_id::leads_process().then_some(FIRST_NAP_NS) }
+    }
+
+    /// As [`Waiter::park`]; the end of a nap is an interruption.
+    fn park(&mut self, waiter: &Waiter, deadline: Option<Deadline>) -> Outcome {
+        let Some(nap_ns) = self.next_ns else { return waiter.park(deadline) };
+        let nap = Deadline::after_ns(nap_ns);
+        if deadline.is_some_and(|deadline| deadline <= nap) {
+            return waiter.park(deadline);
+        }
+        match waiter.park(Some(nap)) {
+            Outcome::TimedOut => {
+                self.next_ns = Some(LONGEST_NAP_NS.min(nap_ns * 2));
+                Outcome::Interrupted
+            }
+            ended => {
+                self.next_ns = Some(FIRST_NAP_NS);
+                ended
+            }
         }
     }
 }
@@ -94,7 +134,7 @@ fn let_waker_depart() {
 }
 
 fn spin(waiter: &Waiter) -> Option<Outcome> {
-    let departures = std::cell::Cell::new(0);
+    let departures = Cell::new(0);
     let met = tress_core::base::spin::until(|| {
         let before = DEPARTURES.load(Ordering::Acquire);
         if waiter.granted().is_some() {
@@ -123,10 +163,11 @@ pub fn look(py: Python<'_>, waiter: &Waiter, limit_ns: u64) -> bool {
 
 /// As [`wait`], for a wait that is the engine's own and that nobody asks about.
 pub fn wait_unseen(py: Python<'_>, waiter: &Waiter, deadline: Option<Deadline>) -> PyResult<Outcome> {
+    let mut naps = Naps::new();
     loop {
         let outcome = py.detach(|| {
             DEPARTURES.fetch_add(1, Ordering::Release);
-            waiter.park(deadline)
+            naps.park(waiter, deadline)
         });
         match outcome {
             Outcome::Interrupted => py.check_signals()?,

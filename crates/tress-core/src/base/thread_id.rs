@@ -1,5 +1,8 @@
 //! Which thread this is, at the cost of one register read.
 
+#[cfg(not(loom))]
+use std::cell::Cell;
+
 /// A live thread, as `pthread_self` names it; never 0. The system may use a number again after its thread has ended.
 pub type ThreadId = u64;
 
@@ -12,6 +15,23 @@ pub const NOBODY: ThreadId = 0;
 pub fn current() -> ThreadId {
     // SAFETY: `pthread_self` has no preconditions and always succeeds.
     unsafe { libc::pthread_self() as ThreadId }
+}
+
+/// Whether the calling thread is its process's first, or the one that a fork has left.
+#[cfg(not(loom))]
+pub fn leads_process() -> bool {
+    thread_local! {
+        static KNOWN: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
+    }
+    let generation = super::fork::generation();
+    match KNOWN.get() {
+        Some((known, leads)) if known == generation => leads,
+        _ => {
+            let leads = rustix::thread::gettid() == rustix::process::getpid();
+            KNOWN.set(Some((generation, leads)));
+            leads
+        }
+    }
 }
 
 /// The calling thread of a model.
