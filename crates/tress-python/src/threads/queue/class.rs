@@ -57,7 +57,7 @@ impl Queue {
             Placed::Raised(error) => Err(error),
             Placed::Moved(item) => {
                 let timeout = left(patience, timeout)?;
-                open::module(py)?.call_method1(intern!(py, "put"), (slf, item, block, timeout))?;
+                open::call(py, intern!(py, "put"), (slf, item, block, timeout))?;
                 Ok(())
             }
         }
@@ -76,7 +76,7 @@ impl Queue {
             Got::Closed => Err(errors::shut_down(py)),
             Got::Moved => {
                 let timeout = left(patience, timeout)?;
-                Ok(open::module(py)?.call_method1(intern!(py, "get"), (slf, block, timeout))?.unbind())
+                Ok(open::call(py, intern!(py, "get"), (slf, block, timeout))?.unbind())
             }
         }
     }
@@ -245,7 +245,7 @@ impl Queue {
             Ok(Placed::Closed(items)) => (errors::shut_down(py), items),
             Ok(Placed::Moved(items)) => {
                 let items = PyList::new(py, items)?;
-                open::module(py)?.call_method1("put_many", (slf, items, left(patience, timeout)?))?;
+                open::call(py, intern!(py, "put_many"), (slf, items, left(patience, timeout)?))?;
                 return Ok(());
             }
             Ok(Placed::Raised(error)) => return Err(error),
@@ -277,7 +277,7 @@ impl Queue {
             Got::Empty => return Err(errors::empty(py)),
             Got::Closed => return Err(errors::shut_down(py)),
             Got::Moved => {
-                return open::module(py)?.call_method1("get_many", (slf, count, left(patience, timeout)?));
+                return open::call(py, intern!(py, "get_many"), (slf, count, left(patience, timeout)?));
             }
         };
         if slf.get().is_sorted() {
@@ -302,7 +302,7 @@ impl Queue {
                 Ok(())
             }
             Ok(_) => {
-                open::module(slf.py())?.call_method1(intern!(slf.py(), "task_done"), (slf,))?;
+                open::call(slf.py(), intern!(slf.py(), "task_done"), (slf,))?;
                 Ok(())
             }
             Err(_) => Err(PyValueError::new_err("task_done() called too many times")),
@@ -317,7 +317,7 @@ impl Queue {
             match core.join() {
                 Join::Finished => return Ok(()),
                 Join::Moved => {
-                    open::module(py)?.call_method1("join", (slf,))?;
+                    open::call(py, intern!(py, "join"), (slf,))?;
                     return Ok(());
                 }
                 Join::Wait(node) => {
@@ -339,7 +339,7 @@ impl Queue {
     fn qsize(slf: &Bound<'_, Self>) -> PyResult<usize> {
         let core = &slf.get().core;
         if core.has_moved() {
-            return open::module(slf.py())?.call_method1("qsize", (slf,))?.extract();
+            return open::call(slf.py(), intern!(slf.py(), "qsize"), (slf,))?.extract();
         }
         Ok(core.len())
     }
@@ -353,7 +353,7 @@ impl Queue {
     fn full(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let core = &slf.get().core;
         if core.has_moved() {
-            return open::module(slf.py())?.call_method1("full", (slf,))?.extract();
+            return open::call(slf.py(), intern!(slf.py(), "full"), (slf,))?.extract();
         }
         Ok(core.is_full())
     }
@@ -374,7 +374,7 @@ impl Queue {
                     return Ok(());
                 }
                 Done::Moved => {
-                    open::module(py)?.call_method1("shutdown", (slf, immediate.0))?;
+                    open::call(py, intern!(py, "shutdown"), (slf, immediate.0))?;
                     return Ok(());
                 }
                 Done::Turn(turn) => wait::take_turn(py, core, turn, what("Queue.shutdown", slf))?,
@@ -501,7 +501,7 @@ impl Queue {
         let is_open = this.core.has_moved();
         numbers.set_item("open", is_open)?;
         if is_open && this.parts.lock().is_some() {
-            numbers.update(open::module(py)?.call_method1("waiters", (slf,))?.cast()?)?;
+            numbers.update(open::call(py, intern!(py, "waiters"), (slf,))?.cast()?)?;
         }
         Ok(numbers)
     }

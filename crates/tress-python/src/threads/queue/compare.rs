@@ -7,6 +7,8 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::base::calls;
+
 /// `left < right`, as `heapq` asks it.
 ///
 /// # Errors
@@ -17,12 +19,7 @@ pub fn less(py: Python<'_>, left: &Py<PyAny>, right: &Py<PyAny>) -> PyResult<boo
     if let Some(answer) = unsafe { decide(left.as_ptr(), right.as_ptr()) } {
         return Ok(answer);
     }
-    // SAFETY: as above; the caller goes on holding both, whatever the comparison does.
-    match unsafe { ffi::PyObject_RichCompareBool(left.as_ptr(), right.as_ptr(), ffi::Py_LT) } {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(PyErr::fetch(py)),
-    }
+    calls::less(left.bind_borrowed(py), right.bind_borrowed(py))
 }
 
 /// The answer, where two numbers give it.

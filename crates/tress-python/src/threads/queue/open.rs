@@ -13,12 +13,13 @@ use pyo3::exceptions::PyAttributeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyList, PyModule, PyTuple, PyType};
+use pyo3::types::{PyList, PyModule, PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 use tress_core::threads::queue::{Done, Order};
 
 use super::class::Queue;
 use super::wait;
+use crate::base::calls;
 use crate::base::waits::what;
 
 /// The live parts of an open queue.
@@ -43,7 +44,7 @@ impl Parts {
     /// New parts, and the mutex held.
     fn new(py: Python<'_>) -> PyResult<Self> {
         let (mutex, not_empty, not_full, all_tasks_done) =
-            module(py)?.call_method0("make_parts")?.extract()?;
+            call(py, intern!(py, "make_parts"), PyTuple::empty(py))?.extract()?;
         Ok(Self { mutex, not_empty, not_full, all_tasks_done, queue: None })
     }
 }
@@ -56,8 +57,19 @@ pub enum Kind {
     Open,
 }
 
-/// The functions of an open queue, in Python.
-pub fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+/// Calls `name` of `tress._open_queue`: one of the methods of an open queue, in Python.
+///
+/// # Errors
+/// What it raises.
+pub fn call<'py>(
+    py: Python<'py>,
+    name: &Bound<'py, PyString>,
+    arguments: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error: Into<PyErr>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    calls::call(&module(py)?.getattr(name)?, &arguments.into_pyobject(py).map_err(Into::into)?)
+}
+
+fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     Ok(MODULE.get_or_try_init(py, || py.import("tress._open_queue").map(Bound::unbind))?.bind(py))
 }
@@ -153,7 +165,7 @@ pub fn start(slf: &Bound<'_, Queue>, maxsize: &Bound<'_, PyAny>) -> PyResult<()>
     parts.mutex.call_method0(py, intern!(py, "release"))?;
     let old = slf.get().parts().lock().replace(Box::new(parts));
     drop(old);
-    slf.call_method1(intern!(py, "_init"), (maxsize,))?;
+    calls::call(&slf.getattr(intern!(py, "_init"))?, &(maxsize,).into_pyobject(py)?)?;
     Ok(())
 }
 
@@ -180,6 +192,6 @@ pub fn set_part(slf: &Bound<'_, Queue>, set: impl FnOnce(&mut Parts) -> Option<P
 
 /// Puts back an item that a getter was handed before the queue was opened.
 pub fn put_back(queue: &Bound<'_, PyAny>, item: Py<PyAny>) -> PyResult<()> {
-    module(queue.py())?.call_method1("put_back", (queue, item))?;
+    call(queue.py(), intern!(queue.py(), "put_back"), (queue, item))?;
     Ok(())
 }

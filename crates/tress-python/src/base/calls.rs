@@ -1,0 +1,74 @@
+//! Calls into Python that may run Python code, in a thread that may outlive the interpreter.
+//!
+//! From 3.11 to 3.13.7 a daemon thread that runs Python code while the interpreter finalizes is ended by `pthread_exit` where it
+//! next asks for the interpreter lock. That unwinds its stack, and ends the process when it comes to a frame of PyO3's, which
+//! catches panics and nothing else. Here the unwinding meets a guard first, and goes no further: the thread sleeps until the
+//! process is gone, as it does by itself from 3.13.8 on, and in PyO3's own ways back into the interpreter.
+
+use std::ffi::c_int;
+
+use pyo3::ffi::{self, PyObject};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+#[allow(clashing_extern_declarations, reason = "the same functions, but for that they may unwind")]
+unsafe extern "C-unwind" {
+    // As `pyo3::ffi` has them.
+    fn PyObject_RichCompareBool(left: *mut PyObject, right: *mut PyObject, operation: c_int) -> c_int;
+    fn PyObject_Call(
+        callable: *mut PyObject,
+        arguments: *mut PyObject,
+        named: *mut PyObject,
+    ) -> *mut PyObject;
+}
+
+/// Ends an unwinding by sleeping for ever. Only the end of a thread unwinds past it: a panic cannot cross Python's frames.
+struct Unwound;
+
+impl Drop for Unwound {
+    fn drop(&mut self) {
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Runs `call`, through which the stack may be unwound.
+#[inline(always)]
+fn guarded<T>(call: impl FnOnce() -> T) -> T {
+    let guard = Unwound;
+    let outcome = call();
+    std::mem::forget(guard);
+    outcome
+}
+
+/// `left < right`.
+///
+/// # Errors
+/// What the comparison raises.
+#[inline]
+pub fn less(left: Borrowed<'_, '_, PyAny>, right: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
+    // SAFETY: both are live objects, borrowed for as long as the call lasts; a token for the interpreter comes with them.
+    match guarded(|| unsafe { PyObject_RichCompareBool(left.as_ptr(), right.as_ptr(), ffi::Py_LT) }) {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(PyErr::fetch(left.py())),
+    }
+}
+
+/// `callable(*arguments)`.
+///
+/// # Errors
+/// What the call raises.
+pub fn call<'py>(
+    callable: &Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let no_names = std::ptr::null_mut();
+    // SAFETY: both are live objects, borrowed for as long as the call lasts; the result is a new reference, or null with an
+    // exception set.
+    unsafe {
+        let outcome = guarded(|| PyObject_Call(callable.as_ptr(), arguments.as_ptr(), no_names));
+        Bound::from_owned_ptr_or_err(callable.py(), outcome)
+    }
+}
