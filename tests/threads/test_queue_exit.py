@@ -1,4 +1,4 @@
-"""The interpreter ends while daemon threads are busy in queues that run Python code of their own."""
+"""The interpreter ends while daemon threads are busy in queues that run Python code."""
 
 from __future__ import annotations
 
