@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import heapq
 import queue as standard
 import threading
+import weakref
 from collections import deque
 from typing import Any
 
 import pytest
 
 import tress.threading
-from tests.threads.ordering import blocked, until
+from tests.threads.ordering import Runner, blocked, until
 from tress.queue import Empty, Full, LifoQueue, PriorityQueue, Queue, ShutDown
 
 PARTS = ["mutex", "not_empty", "not_full", "all_tasks_done", "queue"]
@@ -284,3 +286,57 @@ def test_opening_while_others_put_and_get_loses_nothing() -> None:
         for thread in threads:
             thread.join(30)
         assert received == list(range(2_000))
+
+
+@pytest.mark.parametrize("part", ["mutex", "not_empty", "not_full", "all_tasks_done"])
+def test_parts_may_be_replaced(part: str) -> None:
+    q: Queue[int] = Queue()
+    mutex = threading.Lock()
+    for name, value in {
+        "mutex": mutex,
+        "not_empty": threading.Condition(mutex),
+        "not_full": threading.Condition(mutex),
+        "all_tasks_done": threading.Condition(mutex),
+    }.items():
+        setattr(q, name, value)
+    assert isinstance(getattr(q, part), type(mutex) if part == "mutex" else threading.Condition)
+    getter = Runner(q.get)
+    q.put(1)
+    assert getter.result() == 1
+    with mutex:
+        putter = Runner(q.put, 2)
+        assert putter.is_running
+    putter.result()
+    assert q.get() == 2
+    q.task_done()
+    q.task_done()
+    q.join()
+
+
+@pytest.mark.parametrize("cls", [Queue, LifoQueue, PriorityQueue, Unique])
+def test_open_queues_are_collected_with_what_is_in_them(cls: type[Queue[Any]]) -> None:
+    class Item:
+        queue: Any
+
+        def __lt__(self, other: object) -> bool:
+            return False
+
+    q = cls()
+    q.mutex  # noqa: B018
+    for _ in range(3):
+        item = Item()
+        item.queue = q
+        q.put(item)
+    alive, queue_alive = weakref.ref(item), weakref.ref(q)
+    del q, item
+    gc.collect()
+    assert alive() is None
+    assert queue_alive() is None
+
+
+def test_a_container_replaced_behind_the_queues_back() -> None:
+    q: Queue[int] = Queue()
+    q.put(1)
+    with q.mutex:
+        q.queue = deque([7, 8])
+    assert (q.qsize(), q.get(), q.get()) == (2, 7, 8)

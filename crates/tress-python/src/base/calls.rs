@@ -9,12 +9,18 @@ use std::ffi::c_int;
 
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 
 #[allow(clashing_extern_declarations, reason = "the same functions, but for that they may unwind")]
 unsafe extern "C-unwind" {
     // As `pyo3::ffi` has them.
     fn PyObject_RichCompareBool(left: *mut PyObject, right: *mut PyObject, operation: c_int) -> c_int;
+    fn PyObject_VectorcallMethod(
+        name: *mut PyObject,
+        arguments: *const *mut PyObject,
+        count: usize,
+        names: *mut PyObject,
+    ) -> *mut PyObject;
     fn PyObject_Call(
         callable: *mut PyObject,
         arguments: *mut PyObject,
@@ -70,5 +76,25 @@ pub fn call<'py>(
     unsafe {
         let outcome = guarded(|| PyObject_Call(callable.as_ptr(), arguments.as_ptr(), no_names));
         Bound::from_owned_ptr_or_err(callable.py(), outcome)
+    }
+}
+
+/// `object.name()` or `object.name(argument)`, without making a tuple or a bound method.
+///
+/// # Errors
+/// What the call raises.
+pub fn method<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+    argument: Option<Borrowed<'_, 'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let count = 1 + usize::from(argument.is_some());
+    let all = [object.as_ptr(), argument.map_or(std::ptr::null_mut(), |argument| argument.as_ptr())];
+    // SAFETY: the first `count` pointers are to live objects, borrowed for as long as the call lasts, the name is a string; the
+    // result is a new reference, or null with an exception set.
+    unsafe {
+        let outcome =
+            guarded(|| PyObject_VectorcallMethod(name.as_ptr(), all.as_ptr(), count, std::ptr::null_mut()));
+        Bound::from_owned_ptr_or_err(object.py(), outcome)
     }
 }

@@ -68,6 +68,12 @@ impl Condition {
         }
     }
 
+    /// Notifies `count` threads, for a caller that holds the lock.
+    pub fn notify_held(&self, count: usize) {
+        let (_, wakes) = self.condition.notify(count, self.native_lock());
+        wakes.wake();
+    }
+
     /// The lock as core knows it, if it is ours.
     fn native_lock(&self) -> Option<&tress_core::threads::lock::Lock> {
         match self.lock.get()? {

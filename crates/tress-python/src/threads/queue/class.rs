@@ -8,8 +8,9 @@ use tress_core::base::sync::Mutex;
 use tress_core::threads::queue::{Done, Join, Order};
 
 use super::argument::{self, Given, bound, patience};
+use super::at_once::{self, Tried};
 use super::errors;
-use super::open::{self, Kind, Parts};
+use super::open::{self, Hooks, Kind, Parts};
 use super::sorted::Items;
 use super::wait::{self, Core, Got, Patience, Placed};
 use crate::attach;
@@ -22,6 +23,7 @@ use tress_core::base::waitlist::Node;
 pub struct Queue {
     core: Core,
     kind: Kind,
+    hooks: Hooks,
     /// As it was given.
     maxsize: Mutex<Py<PyAny>>,
     parts: Mutex<Option<Box<Parts>>>,
@@ -36,6 +38,10 @@ impl Queue {
         self.kind
     }
 
+    pub fn hooks(&self) -> Hooks {
+        self.hooks
+    }
+
     pub fn parts(&self) -> &Mutex<Option<Box<Parts>>> {
         &self.parts
     }
@@ -48,6 +54,16 @@ impl Queue {
     ) -> PyResult<()> {
         let py = slf.py();
         let core = &slf.get().core;
+        if core.has_moved() {
+            let is_plain = timeout.is_none() || !block;
+            return match if is_plain { at_once::put(slf, item.bind(py))? } else { Tried::No } {
+                Tried::Done(()) => Ok(()),
+                Tried::No => {
+                    open::call(py, intern!(py, "put"), (slf, item, block, timeout))?;
+                    Ok(())
+                }
+            };
+        }
         // Where there is always room, nobody looks at a timeout.
         let patience = if core.bound().is_some() { patience(block, timeout)? } else { Patience::Until(None) };
         match wait::put(py, core, item, patience, what("Queue.put", slf))? {
@@ -69,6 +85,14 @@ impl Queue {
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
+        if slf.get().core.has_moved() {
+            if timeout.is_none() || !block {
+                if let Tried::Done(item) = at_once::get(slf)? {
+                    return Ok(item);
+                }
+            }
+            return Ok(open::call(py, intern!(py, "get"), (slf, block, timeout))?.unbind());
+        }
         let patience = patience(block, timeout)?;
         match wait::get(py, &slf.get().core, patience, what("Queue.get", slf))? {
             Got::Item(item) => Ok(item),
@@ -136,7 +160,7 @@ impl Queue {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let kind = open::kind(class)?;
+        let (kind, hooks) = open::kind(class)?;
         let order = match kind {
             Kind::Native(order) => order,
             Kind::Open => Order::Fifo,
@@ -147,7 +171,7 @@ impl Queue {
             let _ = core.move_out();
         }
         let maxsize = Given::NOTHING.or_zero(class.py())?.unbind();
-        Ok(Self { core, kind, maxsize: Mutex::new(maxsize), parts: Mutex::new(None) })
+        Ok(Self { core, kind, hooks, maxsize: Mutex::new(maxsize), parts: Mutex::new(None) })
     }
 
     #[pyo3(signature = (maxsize=Given::NOTHING))]
@@ -301,10 +325,13 @@ impl Queue {
                 wakes.wake();
                 Ok(())
             }
-            Ok(_) => {
-                open::call(slf.py(), intern!(slf.py(), "task_done"), (slf,))?;
-                Ok(())
-            }
+            Ok(_) => match at_once::task_done(slf)? {
+                Tried::Done(()) => Ok(()),
+                Tried::No => {
+                    open::call(slf.py(), intern!(slf.py(), "task_done"), (slf,))?;
+                    Ok(())
+                }
+            },
             Err(_) => Err(PyValueError::new_err("task_done() called too many times")),
         }
     }
@@ -339,7 +366,10 @@ impl Queue {
     fn qsize(slf: &Bound<'_, Self>) -> PyResult<usize> {
         let core = &slf.get().core;
         if core.has_moved() {
-            return open::call(slf.py(), intern!(slf.py(), "qsize"), (slf,))?.extract();
+            return match at_once::qsize(slf)? {
+                Tried::Done(size) => Ok(size),
+                Tried::No => open::call(slf.py(), intern!(slf.py(), "qsize"), (slf,))?.extract(),
+            };
         }
         Ok(core.len())
     }
@@ -430,7 +460,7 @@ impl Queue {
 
     #[setter]
     fn set_mutex(slf: &Bound<'_, Self>, mutex: Py<PyAny>) -> PyResult<()> {
-        open::set_part(slf, |parts| Some(std::mem::replace(&mut parts.mutex, mutex)))
+        open::replace_part(slf, |parts| std::mem::replace(&mut parts.mutex, mutex))
     }
 
     /// The condition that is notified when an item comes in. To ask for it opens the queue.
@@ -441,7 +471,7 @@ impl Queue {
 
     #[setter]
     fn set_not_empty(slf: &Bound<'_, Self>, not_empty: Py<PyAny>) -> PyResult<()> {
-        open::set_part(slf, |parts| Some(std::mem::replace(&mut parts.not_empty, not_empty)))
+        open::replace_part(slf, |parts| std::mem::replace(&mut parts.not_empty, not_empty))
     }
 
     /// The condition that is notified when an item goes out. To ask for it opens the queue.
@@ -452,7 +482,7 @@ impl Queue {
 
     #[setter]
     fn set_not_full(slf: &Bound<'_, Self>, not_full: Py<PyAny>) -> PyResult<()> {
-        open::set_part(slf, |parts| Some(std::mem::replace(&mut parts.not_full, not_full)))
+        open::replace_part(slf, |parts| std::mem::replace(&mut parts.not_full, not_full))
     }
 
     /// The condition that is notified when all work is done. To ask for it opens the queue.
@@ -463,7 +493,7 @@ impl Queue {
 
     #[setter]
     fn set_all_tasks_done(slf: &Bound<'_, Self>, all_tasks_done: Py<PyAny>) -> PyResult<()> {
-        open::set_part(slf, |parts| Some(std::mem::replace(&mut parts.all_tasks_done, all_tasks_done)))
+        open::replace_part(slf, |parts| std::mem::replace(&mut parts.all_tasks_done, all_tasks_done))
     }
 
     /// The container of the items: a deque, or a list. To ask for it opens the queue.

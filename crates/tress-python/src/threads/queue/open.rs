@@ -17,6 +17,8 @@ use pyo3::types::{PyList, PyModule, PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 use tress_core::threads::queue::{Done, Order};
 
+use super::super::condition::Condition;
+use super::super::lock::Lock;
 use super::class::Queue;
 use super::wait;
 use crate::base::calls;
@@ -28,8 +30,18 @@ pub struct Parts {
     pub not_empty: Py<PyAny>,
     pub not_full: Py<PyAny>,
     pub all_tasks_done: Py<PyAny>,
+    /// The mutex and the conditions once more, as what they are, as long as nobody has replaced one of them.
+    pub native: Option<Native>,
     /// Where the items are: a deque, a list, or whatever `_init` of a subclass says. None until that has run.
     pub queue: Option<Py<PyAny>>,
+}
+
+/// The mutex and the conditions, as what they are.
+pub struct Native {
+    pub mutex: Py<Lock>,
+    pub not_empty: Py<Condition>,
+    pub not_full: Py<Condition>,
+    pub all_tasks_done: Py<Condition>,
 }
 
 impl Parts {
@@ -38,6 +50,12 @@ impl Parts {
         visit.call(&self.not_empty)?;
         visit.call(&self.not_full)?;
         visit.call(&self.all_tasks_done)?;
+        if let Some(native) = &self.native {
+            visit.call(&native.mutex)?;
+            visit.call(&native.not_empty)?;
+            visit.call(&native.not_full)?;
+            visit.call(&native.all_tasks_done)?;
+        }
         visit.call(&self.queue)
     }
 
@@ -45,7 +63,20 @@ impl Parts {
     fn new(py: Python<'_>) -> PyResult<Self> {
         let (mutex, not_empty, not_full, all_tasks_done) =
             call(py, intern!(py, "make_parts"), PyTuple::empty(py))?.extract()?;
-        Ok(Self { mutex, not_empty, not_full, all_tasks_done, queue: None })
+        let mut parts = Self { mutex, not_empty, not_full, all_tasks_done, native: None, queue: None };
+        parts.native = parts.find_native(py);
+        Ok(parts)
+    }
+
+    fn find_native(&self, py: Python<'_>) -> Option<Native> {
+        let condition =
+            |part: &Py<PyAny>| part.bind(py).cast::<Condition>().ok().map(|part| part.clone().unbind());
+        Some(Native {
+            mutex: self.mutex.bind(py).cast::<Lock>().ok()?.clone().unbind(),
+            not_empty: condition(&self.not_empty)?,
+            not_full: condition(&self.not_full)?,
+            all_tasks_done: condition(&self.all_tasks_done)?,
+        })
     }
 }
 
@@ -55,6 +86,14 @@ pub enum Kind {
     Native(Order),
     /// By hooks of its own.
     Open,
+}
+
+/// Which standard class each hook is of, where it is a standard one: what it does is known then.
+#[derive(Clone, Copy, Debug)]
+pub struct Hooks {
+    pub qsize: bool,
+    pub put: Option<Order>,
+    pub get: Option<Order>,
 }
 
 /// Calls `name` of `tress._open_queue`: one of the methods of an open queue, in Python.
@@ -77,7 +116,7 @@ fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
 const HOOKS: [&str; 4] = ["_init", "_qsize", "_put", "_get"];
 
 /// How `class` keeps its items: natively if its hooks are those of a standard class.
-pub fn kind(class: &Bound<'_, PyType>) -> PyResult<Kind> {
+pub fn kind(class: &Bound<'_, PyType>) -> PyResult<(Kind, Hooks)> {
     type Standard = [(Py<PyTuple>, Order); 3];
     static STANDARD: PyOnceLock<Standard> = PyOnceLock::new();
     let py = class.py();
@@ -97,15 +136,28 @@ pub fn kind(class: &Bound<'_, PyType>) -> PyResult<Kind> {
         ])
     })?;
     let own = hooks(class.as_any())?;
-    if own.bind(py).iter().all(|hook| hook.is_none()) {
-        return Ok(Kind::Native(Order::Fifo));
+    let own = own.bind(py);
+    if own.iter().all(|hook| hook.is_none()) {
+        let fifo = Some(Order::Fifo);
+        return Ok((Kind::Native(Order::Fifo), Hooks { qsize: true, put: fifo, get: fifo }));
     }
-    for (hooks, order) in standard {
-        if hooks.bind(py).iter().zip(own.bind(py).iter()).all(|(one, other)| one.is(&other)) {
-            return Ok(Kind::Native(*order));
+    let mut origins = [None; HOOKS.len()];
+    for (at, origin) in origins.iter_mut().enumerate() {
+        let hook = own.get_item(at)?;
+        for (hooks, order) in standard {
+            if hooks.bind(py).get_item(at)?.is(&hook) {
+                *origin = Some(*order);
+            }
         }
     }
-    Ok(Kind::Open)
+    let [init, qsize, put, get] = origins;
+    let kind = match (init, qsize, put, get) {
+        (Some(init), Some(qsize), Some(put), Some(get)) if [qsize, put, get] == [init; 3] => {
+            Kind::Native(init)
+        }
+        _ => Kind::Open,
+    };
+    Ok((kind, Hooks { qsize: qsize.is_some(), put, get }))
 }
 
 /// Opens the queue, if it is not open yet.
@@ -182,7 +234,18 @@ pub fn part(
     })
 }
 
-/// Sets one of the parts, opening the queue for it.
+/// Replaces the mutex or a condition, opening the queue for it.
+pub fn replace_part(slf: &Bound<'_, Queue>, replace: impl FnOnce(&mut Parts) -> Py<PyAny>) -> PyResult<()> {
+    open(slf)?;
+    let mut old = None;
+    if let Some(parts) = slf.get().parts().lock().as_deref_mut() {
+        old = Some((parts.native.take(), replace(parts)));
+    }
+    drop(old);
+    Ok(())
+}
+
+/// Sets the container, opening the queue for it.
 pub fn set_part(slf: &Bound<'_, Queue>, set: impl FnOnce(&mut Parts) -> Option<Py<PyAny>>) -> PyResult<()> {
     open(slf)?;
     let old = slf.get().parts().lock().as_deref_mut().and_then(set);
