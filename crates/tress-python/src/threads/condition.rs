@@ -338,6 +338,12 @@ impl Condition {
         Ok(())
     }
 
+    /// As many as there are waiters: the standard class has a sequence of them, of which programs ask the length.
+    #[getter(_waiters)]
+    fn waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, vec![None::<bool>; self.condition.waiting()])
+    }
+
     /// Numbers: `waiters`, and `lock`, the lock's own where it has some.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let numbers = PyDict::new(py);
