@@ -233,8 +233,11 @@ class _SharedTimers:
             try:
                 timer._become_thread()
             except BaseException:
-                # No thread could be started: reported as what it is, a thread that failed.
-                timer._invoke_excepthook(timer)
+                # At the end of the interpreter no thread starts any more: what is still pending
+                # then is a daemon, and ends with it. Else: reported as what it is, a thread that
+                # failed.
+                if not self.is_over:
+                    timer._invoke_excepthook(timer)
             del timer
 
     def await_all(self) -> None:
