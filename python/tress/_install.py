@@ -21,6 +21,7 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
+from importlib._bootstrap import _DeadlockError  # type: ignore[import-not-found]
 from typing import TYPE_CHECKING, Any
 
 import tress.threading
@@ -29,7 +30,7 @@ from tress._keep_standard import KeepStandardBases
 from tress._on_import import OnImport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
     from tress._on_import import Action
@@ -141,20 +142,45 @@ class _Threading(_Module):
 
 
 class _Strand:
-    """One installed strand: the modules it has replaced so far, and the imports it waits for."""
+    """One installed strand: the modules it has replaced so far, and the imports it waits for.
+
+    A thread that imports a standard module imports tress's at the end of that; a thread that
+    imports tress's imports the standard one at the beginning. Where two threads do both at once,
+    each has what the other wants, and Python tells one of them so with a _DeadlockError. That one
+    goes on without: the standard module is complete by then, and tress's comes back here when it
+    is.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._modules: dict[str, _Module] = {}
-        actions = {}
+        actions: dict[str, Action] = {}
         for module in _MODULES[name]:
-            actions[module] = self._then_replace(module)
-            # Who imports tress's module first makes it import the standard one: too early for us.
-            actions[f"tress.{module}"] = self._then_replace(module, is_complete=True)
+            actions[module] = self._around_standard(module)
+            actions[f"tress.{module}"] = self._around_ours(module)
         self._on_import = OnImport(actions)
 
-    def _then_replace(self, module: str, is_complete: bool = False) -> Action:
-        return lambda: lambda: self.replace(module, is_complete)
+    def _around_standard(self, name: str) -> Action:
+        def afterwards(succeeded: bool) -> None:
+            if succeeded:
+                self.replace(name)
+
+        return lambda: afterwards
+
+    def _around_ours(self, name: str) -> Action:
+        def afterwards(succeeded: bool) -> None:
+            if succeeded:
+                self.replace(name, is_complete=True)
+
+        def action() -> Callable[[bool], None]:
+            try:
+                __import__(name)
+            except _DeadlockError:
+                if name not in sys.modules:
+                    raise
+            return afterwards
+
+        return action
 
     def begin(self) -> None:
         """Take part in imports from now on."""
@@ -164,16 +190,21 @@ class _Strand:
         """Replace what is to be replaced in the modules that are loaded."""
         for name in _MODULES[self.name]:
             if name in sys.modules:
+                __import__(name)  # waits, if another thread is importing it
                 self.replace(name)
 
     def replace(self, name: str, is_complete: bool = False) -> None:
-        """Replace what is to be replaced of one module, unless that is done already.
+        """Replace what is to be replaced of one loaded module, unless that is done already.
 
         `is_complete` tells that tress's module has been executed, though its import goes on.
         """
-        standard, ours = _imported(name), _imported(f"tress.{name}")
-        if not is_complete and getattr(ours.__spec__, "_initializing", False):
-            return  # whoever is importing tress's module at this moment comes back here
+        try:
+            __import__(f"tress.{name}")
+        except _DeadlockError:
+            return
+        standard, ours = sys.modules[name], sys.modules.get(f"tress.{name}")
+        if ours is None or not (is_complete or _is_executed(ours)):
+            return
         module = (_Threading if name == "threading" else _Module)(standard, ours)
         with _lock:
             if _strands.get(self.name) is not self or name in self._modules:
@@ -198,12 +229,8 @@ class _Strand:
             yield from module.replacements()
 
 
-def _imported(name: str) -> ModuleType:
-    """The module of that name, imported; possibly in part, if importing it takes another thread
-    that waits for this one. Of all ways to import, only the statement's takes that well.
-    """
-    __import__(name)
-    return sys.modules[name]
+def _is_executed(module: ModuleType) -> bool:
+    return not getattr(module.__spec__, "_initializing", False)
 
 
 def _holders(wanted: dict[int, _Pair]) -> Iterator[tuple[ModuleType, str, _Pair]]:

@@ -51,11 +51,11 @@ class KeepStandardBases:
         if sys.version_info < (3, 12):
             self._bounded.__init__ = self._bounded_init
 
-    def _show_standard_barrier(self) -> Callable[[], None]:
+    def _show_standard_barrier(self) -> Callable[[bool], None]:
         now = _threading.Barrier
         _threading.Barrier = self._barrier
 
-        def show_the_other_again() -> None:
+        def show_the_other_again(_: bool) -> None:
             # Whoever made a Barrier at this very moment got a standard one, which works as well.
             if _threading.Barrier is self._barrier:
                 _threading.Barrier = now

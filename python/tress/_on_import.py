@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-    Action = Callable[[], Callable[[], None]]
-    """Called just before a module is executed; what it returns is called just after, also when the
-    execution fails."""
+    Action = Callable[[], Callable[[bool], None]]
+    """Called just before a module is executed; what it returns is called just after, with whether
+    that went well."""
 
 
 class OnImport:
-    """Takes part in imports between `begin()` and `end()`; modules loaded before are not its matter."""
+    """Takes part in imports between `begin()` and `end()`; earlier ones are not its matter."""
 
     def __init__(self, actions: Mapping[str, Action]) -> None:
         self._actions = actions
@@ -68,5 +68,7 @@ class _Loader:
         afterwards = self._action()
         try:
             self._loader.exec_module(module)
-        finally:
-            afterwards()
+        except BaseException:
+            afterwards(False)
+            raise
+        afterwards(True)

@@ -1,4 +1,4 @@
-"""What `installed()` tells; a module of its own, as making a NamedTuple costs every start dearly."""
+"""What `installed()` tells; a module of its own, as making a NamedTuple costs every start."""
 
 from __future__ import annotations
 
