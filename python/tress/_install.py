@@ -21,7 +21,7 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
-from importlib._bootstrap import _DeadlockError  # type: ignore[import-not-found]
+from importlib._bootstrap import _DeadlockError  # type: ignore
 from typing import TYPE_CHECKING, Any
 
 import tress.threading
