@@ -261,3 +261,23 @@ def test_a_signal_at_any_moment_is_seen() -> None:
     assert event.wait() is True
     sender.result()
     assert len(seen) == 500
+
+
+def test_the_place_of_an_interrupted_arrival_goes_to_the_next() -> None:
+    barrier = tress.threading.Barrier(3)
+
+    def arrive_and_interrupt() -> int:
+        until(main_waits, "the main thread waits")
+        other = Runner(barrier.wait)
+        until(lambda: barrier.n_waiting == 2, "the other waits")
+        interrupt_main()
+        place: int = other.result()
+        return place
+
+    other = Runner(arrive_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        barrier.wait()
+    assert barrier.n_waiting == 1
+    third = Runner(barrier.wait)
+    until(lambda: barrier.n_waiting == 2, "the third waits")
+    assert sorted((barrier.wait(), third.result(), other.result())) == [0, 1, 2]
