@@ -50,7 +50,7 @@ def _unlike(standard: Outcome, tress: Outcome) -> str | None:
         if tress.status == protocol.SKIPPED:
             return f"skipped: {tress.detail}"
         if tress.untidy and not standard.untidy:
-            return "passed, but left threads or processes behind"
+            return f"passed, but left something behind: {tress.message}"
     return None
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
 import faulthandler
 import fnmatch
+import gc
 import importlib
 import json
 import os
 import sys
+import threading
 import time
 import traceback
 import unittest
@@ -78,6 +81,11 @@ class Interpreters:
         return started, replaced
 
 
+def _threads() -> tuple[int, int]:
+    """How many threads run, and how many thread objects there are."""
+    return (_thread._count(), len(list(threading._dangling)))  # type: ignore[attr-defined]
+
+
 class Result(unittest.TestResult):
     """Turns what happens to each test into one event."""
 
@@ -98,6 +106,10 @@ class Result(unittest.TestResult):
         self._outcome = protocol.Outcome("", protocol.PASSED)
         self._began = 0.0
         self._support: Any = importlib.import_module("test.support")
+        # What CPython's own runner would show of a test that leaves something behind.
+        self._warnings: list[str] = []
+        self._threads_before = (0, 0)
+        setattr(self._support, "print_warning", self._warnings.append)  # noqa: B010
         self._tress_modules = frozenset(
             module for name, module in sys.modules.items() if name.split(".")[0] == "tress"
         )
@@ -112,16 +124,37 @@ class Result(unittest.TestResult):
         if self._observer is not None:
             self._observer.next()
         self._support.environment_altered = False
+        self._warnings.clear()
+        self._threads_before = _threads()
         self._began = time.monotonic()
 
     def stopTest(self, test: unittest.TestCase) -> None:
         outcome = self._outcome
         outcome.seconds = round(time.monotonic() - self._began, 3)
-        outcome.untidy = bool(self._support.environment_altered)
+        outcome.untidy = bool(self._support.environment_altered) and not self._tidied_up()
+        if outcome.untidy and not outcome.detail:
+            outcome.detail = "\n".join(self._warnings)
         if self._observer is not None:
             self._judge(test, self._observer)
         super().stopTest(test)
         self._events.write("end", outcome=vars(outcome))
+
+    def _tidied_up(self) -> bool:
+        """Whether the threads that the test was still found with are gone a moment later.
+
+        Later versions of the tests give a thread a second; the older ones complain at once, and of
+        objects that the next collection would free.
+        """
+        if any("reap_children" in warning for warning in self._warnings):
+            return False
+        deadline = time.monotonic() + 1.0
+        while time.monotonic() < deadline:
+            gc.collect()
+            threads, objects = _threads()
+            if threads <= self._threads_before[0] and objects <= self._threads_before[1]:
+                return True
+            time.sleep(0.01)
+        return False
 
     def _judge(self, test: unittest.TestCase, observer: seen.Observer) -> None:
         children, replaced = self._interpreters.next()

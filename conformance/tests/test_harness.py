@@ -162,6 +162,22 @@ def test_a_crash_at_exit_fails_the_run(tmp_path: Path) -> None:
     assert outcome.code == 1
 
 
+def test_a_thread_left_behind_is_a_failure(tmp_path: Path) -> None:
+    leaves = {
+        "class Event(standard.Event):\n    pass": (
+            "class Event(standard.Event):\n"
+            "    def is_set(self):\n"
+            "        _thread.start_new_thread(standard.Event().wait, (30,))\n"
+            "        return super().is_set()"
+        )
+    }
+    folder = stand_in.write(tmp_path, changes=leaves)
+    outcome = run(folder, "--no-retry", *events("EventTests.test_is_set"))
+    assert outcome.code == 1
+    assert outcome.verdict("EventTests.test_is_set") == "failed"
+    assert "left something behind" in outcome.tests["EventTests.test_is_set"]["why"]
+
+
 def test_a_test_that_passes_alone_is_flaky_and_no_failure(tmp_path: Path) -> None:
     marker = tmp_path / "was here"
     wrong_once = (
