@@ -167,7 +167,9 @@ def test_a_thread_left_behind_is_a_failure(tmp_path: Path) -> None:
         "class Event(standard.Event):\n    pass": (
             "class Event(standard.Event):\n"
             "    def is_set(self):\n"
-            "        _thread.start_new_thread(standard.Event().wait, (30,))\n"
+            "        forever = _thread.allocate_lock()\n"
+            "        forever.acquire()\n"
+            "        Thread(target=forever.acquire, daemon=True).start()\n"
             "        return super().is_set()"
         )
     }
