@@ -163,21 +163,21 @@ def test_a_crash_at_exit_fails_the_run(tmp_path: Path) -> None:
 
 
 def test_a_thread_left_behind_is_a_failure(tmp_path: Path) -> None:
+    test = "SemaphoreTests.test_release_unacquired"
     leaves = {
-        "class Event(standard.Event):\n    pass": (
-            "class Event(standard.Event):\n"
-            "    def is_set(self):\n"
+        "class Semaphore(standard.Semaphore):\n    pass": (
+            "class Semaphore(standard.Semaphore):\n"
+            "    def release(self, n=1):\n"
             "        forever = _thread.allocate_lock()\n"
             "        forever.acquire()\n"
             "        Thread(target=forever.acquire, daemon=True).start()\n"
-            "        return super().is_set()"
+            "        super().release(n)"
         )
     }
-    folder = stand_in.write(tmp_path, changes=leaves)
-    outcome = run(folder, "--no-retry", *events("EventTests.test_is_set"))
+    outcome = run(stand_in.write(tmp_path, changes=leaves), "--no-retry", *events(test))
     assert outcome.code == 1
-    assert outcome.verdict("EventTests.test_is_set") == "failed"
-    assert "left something behind" in outcome.tests["EventTests.test_is_set"]["why"]
+    assert outcome.verdict(test) == "failed"
+    assert "left something behind" in outcome.tests[test]["why"]
 
 
 def test_a_test_that_passes_alone_is_flaky_and_no_failure(tmp_path: Path) -> None:
