@@ -19,7 +19,9 @@ LATER = 0.01
 
 
 class OwnLock:
-    """Anybody's lock: it has no more than `acquire`, `release` and a context manager."""
+    """Anybody's lock: no more than `acquire`, `release`, `locked` (which the standard Condition asks
+    for from Python 3.14 on) and a context manager.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -30,6 +32,9 @@ class OwnLock:
 
     def release(self) -> None:
         self.lock.release()
+
+    def locked(self) -> bool:
+        return self.lock.locked()
 
     def __enter__(self) -> str:
         self.entered += 1
