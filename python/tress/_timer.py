@@ -53,6 +53,10 @@ class Timer(threading.Timer, Thread):
 
     __module__ = "tress.threading"
 
+    # Of the class, since the interpreter knows a thread before its __init__ is through, and a fork
+    # may come in between.
+    _phase = _Phase.NEW
+
     def __init__(
         self,
         interval: float,
@@ -66,7 +70,6 @@ class Timer(threading.Timer, Thread):
         self.args = args if args is not None else []
         self.kwargs = kwargs if kwargs is not None else {}
         self.finished: Any = _Finished(self)
-        self._phase = _Phase.NEW
         self._settled: Any = _native.Event()
         self._number = 0
         self._due = 0.0
@@ -251,13 +254,13 @@ class _SharedTimers:
 
     def after_fork_in_child(self) -> None:
         """No thread of the parent's is there any more, and no timer of the parent's pending."""
+        self.change = _thread.RLock()
+        self.is_running = False
         self.timers.clear()
         for thread in list(_std._dangling):
             if isinstance(thread, Timer) and thread._phase in _WAITING:
                 thread._phase = _Phase.CANCELLED
                 thread._settled.set()
-        self.change = _thread.RLock()
-        self.is_running = False
 
 
 _shared = _SharedTimers()
