@@ -23,7 +23,7 @@ from tress.concurrent import futures
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
 
-CHILD_S = 20
+CHILD_S = 60
 
 
 def in_child(function: Callable[[], object]) -> None:
@@ -493,6 +493,7 @@ def test_a_fork_in_a_signal_handler_of_a_thread_that_waits() -> None:
     sys.version_info >= (3, 14),
     reason="open defect: on 3.14 a child forked in the middle of other threads' starts can hang",
 )
+@pytest.mark.bound(900)  # each of its children has a bound of its own
 def test_forks_in_the_middle_of_everything() -> None:
     """Whatever other threads are just doing, everything of the child's own works at once."""
     lock, rlock = tress.threading.Lock(), tress.threading.RLock()
@@ -560,7 +561,7 @@ def test_forks_in_the_middle_of_everything() -> None:
 
     runners = [Runner(work, number) for number in range(6)]
     try:
-        for _ in range(40):
+        for _ in range(15):
             in_child(child)
     finally:
         over = True
