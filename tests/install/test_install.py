@@ -204,6 +204,7 @@ assert tress.installed() == {{}}
 def test_threads_that_import_both_ways_at_once() -> None:
     code = """
 import sys, threading, tress
+sys.setswitchinterval(1e-6)
 tress.install()
 start = threading.Barrier(4)
 failures = []
