@@ -189,13 +189,16 @@ def test_operations_leave_nothing(name: str, monkeypatch: pytest.MonkeyPatch) ->
         gc.collect()
 
     run(rounds // 4)
-    objects, memory = len(gc.get_objects()), resident_bytes()
-    run(rounds)
-    more_objects = len(gc.get_objects()) - objects
-    more_memory = resident_bytes() - memory
-    assert more_objects < 50
-    # An object of 16 bytes an operation shows; so does nothing that the allocator keeps.
-    assert more_memory < max(2_000_000, 16 * rounds)
+    # A leak is there each time; what tests before this one left to be freed is not.
+    for _ in range(3):
+        objects, memory = len(gc.get_objects()), resident_bytes()
+        run(rounds)
+        more_objects = len(gc.get_objects()) - objects
+        more_memory = resident_bytes() - memory
+        # An object of 16 bytes an operation shows; so does nothing that the allocator keeps.
+        if more_objects < 50 and more_memory < max(2_000_000, 16 * rounds):
+            return
+    pytest.fail(f"{rounds} operations left {more_objects} objects and {more_memory} bytes")
 
 
 class Canary:
