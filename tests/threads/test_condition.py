@@ -19,8 +19,8 @@ LATER = 0.01
 
 
 class OwnLock:
-    """Anybody's lock: no more than `acquire`, `release`, `locked` (which the standard Condition asks
-    for from Python 3.14 on) and a context manager.
+    """Anybody's lock: no more than `acquire`, `release`, `locked` (which the standard Condition
+    asks for from Python 3.14 on) and a context manager.
     """
 
     def __init__(self) -> None:
