@@ -134,6 +134,7 @@ def test_a_semaphore(kind: str) -> None:
     semaphore = getattr(tress.threading, kind)(1)
     semaphore.acquire()
     waiters = [blocked(semaphore.acquire) for _ in range(2)]
+    whole = semaphore.statistics()
 
     def child() -> None:
         assert semaphore.statistics()["waiters"] == 0
@@ -146,8 +147,12 @@ def test_a_semaphore(kind: str) -> None:
         assert other.result() is True
 
     in_child(child)
-    for _ in waiters:
+    for left in (1, 0):
         semaphore.release()
+        until(
+            lambda left=left: semaphore.statistics() == {**whole, "value": 0, "waiters": left},  # type: ignore[misc]
+            "one of them has it",
+        )
     assert [waiter.result() for waiter in waiters] == [True, True]
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+import tress
 import tress.threading
 from tests.threads.ordering import (
-    BOUND_S,
     Attempt,
     Runner,
     blocked,
@@ -245,22 +245,21 @@ def test_a_timeout_leaves_no_waiter() -> None:
 
 
 def test_nobody_starves() -> None:
-    """A thread that takes the lock again and again lets the one that waits have it."""
+    """Whoever has waited for a millisecond is handed the lock: who releases it cannot take it back
+    at once, however quick.
+    """
     lock = tress.threading.Lock()
-
-    def take() -> None:
-        with lock:
-            pass
-
-    lock.acquire()
-    waiter = blocked(take)
-    rounds = 0
-    while waiter.is_running:
+    for _ in range(20):
+        lock.acquire()
+        waiter = blocked(lock.acquire)
+        until(
+            lambda: [w.seconds > 0.002 for w in tress.waits() if w.object is lock] == [True],
+            "it has waited for long",
+        )
         lock.release()
-        assert lock.acquire(timeout=BOUND_S)
-        rounds += 1
-        assert rounds < 2_000_000
-    waiter.result()
+        assert lock.acquire(False) is False
+        assert waiter.result() is True
+        lock.release()
 
 
 def test_many_timeouts_beside_releases_lose_no_lock() -> None:
