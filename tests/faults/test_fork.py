@@ -1,4 +1,7 @@
-"""Fork while other threads hold and wait on everything: the child can use it all."""
+"""Fork while other threads hold and wait on everything: the child can use it all.
+
+TRESS_FORKS says how often a fork is made while threads do everything at once.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,10 @@ from tress.concurrent import futures
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
 
 CHILD_S = 60
+"""A child that lives longer hangs."""
+
+FORKS = int(os.environ.get("TRESS_FORKS", "15"))
+"""How many forks are made in the middle of everything."""
 
 
 def in_child(function: Callable[[], object]) -> None:
@@ -566,7 +573,7 @@ def test_forks_in_the_middle_of_everything() -> None:
 
     runners = [Runner(work, number) for number in range(6)]
     try:
-        for _ in range(15):
+        for _ in range(FORKS):
             in_child(child)
     finally:
         over = True
