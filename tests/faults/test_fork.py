@@ -534,8 +534,9 @@ def test_forks_in_the_middle_of_everything() -> None:
                 condition.wait(0.0001)
             timer = tress.threading.Timer(0.0005, abs, (1,))
             timer.start()
-            if turn % 3:
+            if turn % 16:
                 timer.cancel()
+            timer.join()
 
     def child() -> None:
         own = tress.threading.Lock()
