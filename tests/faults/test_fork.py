@@ -501,10 +501,6 @@ def test_a_fork_in_a_signal_handler_of_a_thread_that_waits() -> None:
         signal.signal(signal.SIGUSR2, before)
 
 
-@pytest.mark.skipif(
-    sys.version_info >= (3, 14),
-    reason="open defect: on 3.14 a child forked in the middle of other threads' starts can hang",
-)
 @pytest.mark.bound(900)  # each of its children has a bound of its own
 def test_forks_in_the_middle_of_everything() -> None:
     """Whatever other threads are just doing, everything of the child's own works at once."""
