@@ -119,7 +119,12 @@ class _Watch:
 
     def run(self, eventfd: int) -> None:
         while self.eventfd == eventfd:
-            os.eventfd_read(eventfd)
+            try:
+                os.eventfd_read(eventfd)
+            except InterruptedError:
+                # The system gives a signal to whichever thread it likes, and this call, unlike
+                # others, is not made again after it.
+                continue
             dump_waits(self.file)
 
 

@@ -391,6 +391,29 @@ def test_a_signal_prints_while_the_main_thread_is_in_a_lock_of_c(tmp_path: Path)
     )
 
 
+def test_the_thread_that_prints_outlives_other_signals(tmp_path: Path) -> None:
+    """The system gives a signal to whichever thread it likes, that one as well."""
+    program = """
+    import signal, sys, threading, time, tress, tress.threading
+    tress.dump_waits_on(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR2, lambda signum, frame: None)
+    while not (printing := [i for i in sys._current_frames() if i != threading.get_ident()]):
+        time.sleep(0.001)
+    for _ in range(20):
+        signal.pthread_kill(printing[0], signal.SIGUSR2)
+        time.sleep(0.001)
+    print("ready")
+    tress.threading.Event().wait()  # for ever
+    """
+    run_program(
+        program,
+        tmp_path,
+        send=signal.SIGUSR1,
+        times=2,
+        done=lambda text: text.count("# for ever") == 2,
+    )
+
+
 def test_the_last_file_counts(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     with first.open("w") as one, second.open("w") as two:
