@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tour.catalog import DEADLOCK, PROGRAMS, PROGRAMS_FOLDER, Program
-from tour.run import Comparison, compare, run_once, start_up
+from tour.run import Comparison, compare, compile_package, run_once, start_up
 
 PATIENCE_S = 2.0
 """How long plain Python gets to come out of the deadlock."""
@@ -32,6 +32,7 @@ def main(
     """Give the tour; the exit code says whether every output was the same."""
     options = _parse(arguments, programs)
     console = console or Console()
+    compile_package()
     chosen = [program for program in programs if options.only in program.path]
     table = _new_table(options.rounds)
     _add_row(table, "(nothing: start and end)", None, start_up(max(options.rounds, 3)))
@@ -53,7 +54,7 @@ def main(
 def _parse(arguments: Sequence[str] | None, programs: Sequence[Program]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tour", description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--rounds", type=int, default=3, help="runs of each program on each side (default 3)"
+        "--rounds", type=int, default=5, help="runs of each program on each side (default 5)"
     )
     parser.add_argument("--only", default="", help="only programs whose path has this in it")
     options = parser.parse_args(arguments)

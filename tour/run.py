@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import tress
 from tour.catalog import Program
 
 SIDES = {"plain": (sys.executable,), "tress": (sys.executable, "-m", "tress")}
@@ -84,6 +86,11 @@ def compare(program: Program, *, folder: Path, rounds: int) -> Comparison:
                     difference = f"plain Python fails: {_ending(outcome)}"
             difference = difference or _difference(program, first, outcome, side)
     return Comparison(program, difference, fastest)
+
+
+def compile_package() -> None:
+    """Write tress's bytecode files, as installing a package does and its sources may lack."""
+    compileall.compile_dir(str(Path(tress.__file__).parent), quiet=2)
 
 
 def start_up(rounds: int) -> dict[str, float]:
