@@ -8,6 +8,7 @@ pub mod event;
 pub mod executor;
 pub mod future;
 pub mod future_class;
+pub mod future_transitions;
 pub mod lock;
 pub mod queue;
 pub mod raw_methods;

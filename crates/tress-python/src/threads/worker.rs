@@ -21,7 +21,8 @@ use tress_core::base::waits::{self, What};
 use tress_core::threads::pool::{Arrival, Next};
 
 use super::executor::WorkQueue;
-use super::future::{self, Future, Outcome};
+use super::future::{Future, Outcome};
+use super::future_transitions::invoke_callbacks;
 use super::work::{Call, RawCall, Work};
 use crate::attach;
 
@@ -257,7 +258,7 @@ unsafe fn deliver(turn: &mut Turn, made: *mut PyObject) -> Callbacks {
                 turn.owe(ended.wakes);
                 if ended.extended && future.get().has_callbacks(py) {
                     turn.take_owed().wake();
-                    match future::invoke_callbacks(py) {
+                    match invoke_callbacks(py) {
                         Ok(invoke) => {
                             return Callbacks { invoke: invoke.as_ptr(), future: future.into_ptr() };
                         }
