@@ -134,12 +134,27 @@ class Timer(threading.Timer, Thread):
         _shared.timers.cancel(self._number)
         try:
             self._launch()
-        except BaseException:
+        except BaseException as error:
+            is_end = isinstance(error, RuntimeError) and "interpreter shutdown" in str(error)
+            if is_end and not self.daemon:
+                self._run_here()
             self._phase = _Phase.CANCELLED
             self._leave_limbo()
-            raise
+            if not is_end:
+                raise
+            return
         self._phase = _Phase.LAUNCHED
         self._settled.set()
+
+    def _run_here(self) -> None:
+        """Runs the timer in the calling thread. Python 3.12.0 and 3.12.1 start no thread any more
+        as soon as the main thread has come to its end, though timers that are no daemons are still
+        to be waited for.
+        """
+        try:
+            self.run()
+        except BaseException:
+            self._invoke_excepthook(self)
 
     def _is_done(self) -> bool:
         if self._phase in _WAITING:
@@ -236,11 +251,8 @@ class _SharedTimers:
             try:
                 timer._become_thread()
             except BaseException:
-                # At the end of the interpreter no thread starts any more: what is still pending
-                # then is a daemon, and ends with it. Else: reported as what it is, a thread that
-                # failed.
-                if not self.is_over:
-                    timer._invoke_excepthook(timer)
+                # No thread could be started: reported as what it is, a thread that failed.
+                timer._invoke_excepthook(timer)
             del timer
 
     def await_all(self) -> None:
@@ -248,9 +260,12 @@ class _SharedTimers:
         any thread is.
         """
         self.is_over = True
-        for thread in list(_std._limbo):
-            if isinstance(thread, Timer) and not thread.daemon:
-                thread._become_thread()
+        timers = [timer for timer in list(_std._limbo) if isinstance(timer, Timer)]
+        pending = [timer for timer in timers if not timer.daemon and timer._phase in _WAITING]
+        for timer in sorted(pending, key=lambda timer: timer._due):
+            timer._become_thread()
+        for timer in pending:
+            timer._settled.wait()
 
     def after_fork_in_child(self) -> None:
         """No thread of the parent's is there any more, and no timer of the parent's pending."""

@@ -250,6 +250,20 @@ def test_the_interpreter_waits_for_a_timer_that_is_no_daemon(module: str) -> Non
 
 
 @pytest.mark.parametrize("module", ["threading", "tress.threading"])
+def test_the_interpreter_waits_for_all_of_them(module: str) -> None:
+    """Those that are due at once, those that are due later, and one that fails."""
+    done = run_program(
+        f"import {module} as t, threading\n"
+        "threading.excepthook = lambda args: print('failed', flush=True)\n"
+        "for n in (0.3, 0.1, 0.2, 0, 0.001):\n"
+        "    t.Timer(n, print, [n], {'flush': True}).start()\n"
+        "t.Timer(0.15, lambda: 1 / 0).start()\n"
+    )
+    assert sorted(done.stdout.split()) == sorted(["0", "0.001", "0.1", "failed", "0.2", "0.3"])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("module", ["threading", "tress.threading"])
 def test_the_interpreter_does_not_wait_for_a_daemon(module: str) -> None:
     done = run_program(
         f"import {module} as t; T = t.Timer(1000, print, ['fired']); T.daemon = True; T.start()"
