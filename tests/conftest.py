@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -32,6 +33,9 @@ _stderr = -1
 def pytest_configure() -> None:
     global _stderr
     _stderr = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+    # A shell starts what runs in its background with Ctrl-C ignored, and programs inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:

@@ -342,7 +342,13 @@ threading.Thread(target=lambda: lock.acquire(), name="the waiting one", daemon=T
 while len(tress.waits()) < 1:
     pass
 tress.dump_waits_on(signal.SIGUSR1)
-print("ready")
+
+def tell():
+    while len(tress.waits()) < 2:
+        pass
+    print("ready")
+
+threading.Thread(target=tell, daemon=True).start()
 threading.Event().wait()  # for ever
 """
 
