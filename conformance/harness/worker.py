@@ -9,6 +9,7 @@ import gc
 import importlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -250,6 +251,9 @@ def run(order: protocol.Order) -> None:
 
 def main() -> None:
     faulthandler.enable()
+    # A shell starts what runs in its background with Ctrl-C ignored, and programs inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     order = protocol.Order.read(Path(sys.argv[1]))
     run(order)
 
