@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import sys
 import threading
 import time
@@ -15,6 +16,10 @@ import tress
 
 BOUND_S = 30.0
 """No wait of a test takes longer: what does is a hang, and fails with the stacks of all threads."""
+
+
+OURS = str(Path(tress.__file__).parent) + os.sep
+"""Where tress's own files are: other folders, on the way to a test too, may be called tress."""
 
 
 def until(condition: Callable[[], object], what: str) -> None:

@@ -20,7 +20,7 @@ import pytest
 import tress
 import tress.queue
 import tress.threading
-from tests.threads.ordering import BOUND_S, Runner, blocked, until
+from tests.threads.ordering import BOUND_S, OURS, Runner, blocked, until
 
 HERE = os.path.abspath(__file__)
 
@@ -173,7 +173,7 @@ def test_every_wait_is_seen(case: Case) -> None:
     assert 0 <= wait.seconds < BOUND_S
     assert wait.seconds_left is None
     assert any(entry.filename.endswith("ordering.py") for entry in wait.stack)
-    assert not any(f"{os.sep}tress{os.sep}" in entry.filename for entry in wait.stack)
+    assert not any(entry.filename.startswith(OURS) for entry in wait.stack)
     text = str(wait)
     assert text.startswith(f"the waiting one ({wait.thread_ident}) waits in {case.operation} for ")
     assert repr(case.waited_on) in text
