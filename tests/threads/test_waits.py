@@ -408,7 +408,13 @@ def test_the_thread_that_prints_outlives_other_signals(tmp_path: Path) -> None:
     for _ in range(20):
         signal.pthread_kill(printing[0], signal.SIGUSR2)
         time.sleep(0.001)
-    print("ready")
+
+    def tell():
+        while not tress.waits():
+            pass
+        print("ready")
+
+    threading.Thread(target=tell, daemon=True).start()
     tress.threading.Event().wait()  # for ever
     """
     run_program(
