@@ -306,6 +306,18 @@ def test_one_thread_is_not_plural() -> None:
     assert done.stdout.startswith("0 threads of process ")
 
 
+READY_ONCE_THERE_WAIT = """
+def ready_once_there_wait(count):
+    import threading, tress
+    def tell():
+        while len(tress.waits()) < count:
+            pass
+        print("ready")
+    threading.Thread(target=tell, daemon=True).start()
+"""
+"""In front of each program: prints `ready` once `count` threads wait, the main thread too."""
+
+
 def run_program(
     program: str, tmp_path: Path, *, send: int, times: int, done: Callable[[str], bool]
 ) -> str:
@@ -313,7 +325,7 @@ def run_program(
     before is answered; returns its standard error as soon as that is `done`, and kills it.
     """
     path, errors = tmp_path / "program.py", tmp_path / "errors"
-    path.write_text(textwrap.dedent(program))
+    path.write_text(READY_ONCE_THERE_WAIT + textwrap.dedent(program))
     with errors.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-u", str(path)], stdout=subprocess.PIPE, stderr=file, text=True
@@ -339,16 +351,8 @@ from tress import threading
 lock = threading.Lock()
 lock.acquire()
 threading.Thread(target=lambda: lock.acquire(), name="the waiting one", daemon=True).start()
-while len(tress.waits()) < 1:
-    pass
 tress.dump_waits_on(signal.SIGUSR1)
-
-def tell():
-    while len(tress.waits()) < 2:
-        pass
-    print("ready")
-
-threading.Thread(target=tell, daemon=True).start()
+ready_once_there_wait(2)
 threading.Event().wait()  # for ever
 """
 
@@ -408,13 +412,7 @@ def test_the_thread_that_prints_outlives_other_signals(tmp_path: Path) -> None:
     for _ in range(20):
         signal.pthread_kill(printing[0], signal.SIGUSR2)
         time.sleep(0.001)
-
-    def tell():
-        while not tress.waits():
-            pass
-        print("ready")
-
-    threading.Thread(target=tell, daemon=True).start()
+    ready_once_there_wait(1)
     tress.threading.Event().wait()  # for ever
     """
     run_program(
