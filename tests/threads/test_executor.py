@@ -414,6 +414,34 @@ def test_one_thread_does_not_keep_the_interpreter(gate: Gate) -> None:
         assert ran > 0
 
 
+def test_a_call_that_submits_itself_does_not_keep_the_interpreter() -> None:
+    """A worker that never rests lets others have the interpreter when they ask for it.
+
+    A thread asks only after a switch interval without a chance, so one that lets go for a moment
+    again and again, too short for the other to wake up, would keep it for ever.
+    """
+    others = 50
+    calls = 0
+    over = False
+    with ThreadPoolExecutor(1) as pool:
+
+        def again() -> None:
+            nonlocal calls
+            calls += 1
+            for _ in range(100):
+                pass
+            if not over:
+                pool.submit(again)
+
+        pool.submit(again)
+        # Each of these lets go of the interpreter and asks for it again.
+        for _ in range(others):
+            os.close(os.dup(0))
+        # Some thousand calls fit into a switch interval.
+        assert calls < others * 100_000
+        over = True
+
+
 def test_context_variables_do_not_travel(library: ModuleType) -> None:
     variable = contextvars.ContextVar("variable", default="default")
     with library.ThreadPoolExecutor(1) as pool:

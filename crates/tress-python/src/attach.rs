@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use tress_core::base::deadline::{Deadline, now_ns};
 use tress_core::base::thread_id;
 use tress_core::base::waiter::{Outcome, Waiter};
@@ -179,4 +180,11 @@ pub fn wait_unseen(py: Python<'_>, waiter: &Waiter, deadline: Option<Deadline>) 
 /// Lets a thread that asks for the interpreter have it.
 pub fn give_way(py: Python<'_>) {
     py.detach(|| DEPARTURES.fetch_add(1, Ordering::Release));
+}
+
+/// How long a thread that asks for the interpreter waits before its holder is to let go of it: `sys.getswitchinterval()`.
+pub fn switch_interval_ns(py: Python<'_>) -> PyResult<u64> {
+    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let seconds: f64 = GET.import(py, "sys", "getswitchinterval")?.call0()?.extract()?;
+    Ok((seconds * 1e9) as u64)
 }

@@ -214,10 +214,10 @@ impl Condition {
     fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.lock()? {
             AnyLock::RLock(lock) => {
-                RLock::__enter__(lock.bind(py))?;
+                RLock::enter(lock.bind(py))?;
             }
             AnyLock::Lock(lock) => {
-                Lock::__enter__(lock.bind(py))?;
+                Lock::enter(lock.bind(py))?;
             }
             AnyLock::Other(lock) => return lock.get(py)?.call_method0(intern!(py, "__enter__")),
         }

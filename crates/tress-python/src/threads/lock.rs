@@ -24,6 +24,11 @@ impl Lock {
         &self.lock
     }
 
+    /// What `with` does; `with_lock.rs` has the method.
+    pub fn enter(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Self::acquire_within(slf, Timeout::Never)
+    }
+
     fn acquire_within(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<bool> {
         let lock = &slf.get().lock;
         if lock.try_acquire() {
@@ -78,20 +83,6 @@ impl Lock {
     /// An obsolete name of `locked`.
     fn locked_lock(&self) -> bool {
         self.locked()
-    }
-
-    pub fn __enter__(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Self::acquire_within(slf, Timeout::Never)
-    }
-
-    #[pyo3(signature = (_type=None, _value=None, _traceback=None))]
-    fn __exit__(
-        &self,
-        _type: Option<&Bound<'_, PyAny>>,
-        _value: Option<&Bound<'_, PyAny>>,
-        _traceback: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        self.release()
     }
 
     /// Frees the lock in the child of a fork, where its owner and its waiters do not exist.

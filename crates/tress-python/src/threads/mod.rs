@@ -15,5 +15,6 @@ pub mod raw_methods;
 pub mod rlock;
 pub mod semaphore;
 pub mod start;
+pub mod with_lock;
 pub mod work;
 pub mod worker;

@@ -10,7 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::executor::WorkQueue;
-use super::worker;
+use super::lock::Lock;
+use super::rlock::RLock;
+use super::{with_lock, worker};
 
 /// A definition that lives as long as the process, as descriptors want it.
 struct Definition(PyMethodDef);
@@ -19,6 +21,7 @@ struct Definition(PyMethodDef);
 unsafe impl Sync for Definition {}
 
 type Unary = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+type Fast = unsafe extern "C" fn(*mut PyObject, *mut *mut PyObject, ffi::Py_ssize_t) -> *mut PyObject;
 type UnwindingUnary = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 
 static WORK: Definition = Definition(PyMethodDef {
@@ -30,6 +33,33 @@ static WORK: Definition = Definition(PyMethodDef {
     ml_flags: ffi::METH_O,
     ml_doc: c"Works in this thread until the queue is closed and empty.".as_ptr(),
 });
+
+const fn enter(function: Unary) -> Definition {
+    Definition(PyMethodDef {
+        ml_name: c"__enter__".as_ptr(),
+        ml_meth: PyMethodDefPointer { PyCFunction: function },
+        ml_flags: ffi::METH_NOARGS,
+        ml_doc: c"__enter__($self, /)\n--\n\nAcquires the lock, waiting as long as it takes.".as_ptr(),
+    })
+}
+
+const fn exit(function: Fast) -> Definition {
+    Definition(PyMethodDef {
+        ml_name: c"__exit__".as_ptr(),
+        ml_meth: PyMethodDefPointer { PyCFunctionFast: function },
+        ml_flags: ffi::METH_FASTCALL,
+        ml_doc: if cfg!(Py_3_15) {
+            c"__exit__($self, exc_type, exc_value, exc_tb, /)\n--\n\nReleases the lock.".as_ptr()
+        } else {
+            c"__exit__($self, /, *exc_info)\n--\n\nReleases the lock.".as_ptr()
+        },
+    })
+}
+
+static LOCK_ENTER: Definition = enter(with_lock::lock_enter);
+static LOCK_EXIT: Definition = exit(with_lock::lock_exit);
+static RLOCK_ENTER: Definition = enter(with_lock::rlock_enter);
+static RLOCK_EXIT: Definition = exit(with_lock::rlock_exit);
 
 fn add_to(class: &Bound<'_, PyType>, definition: &'static Definition) -> PyResult<()> {
     let definition = (&raw const definition.0).cast_mut();
@@ -44,5 +74,10 @@ fn add_to(class: &Bound<'_, PyType>, definition: &'static Definition) -> PyResul
 
 /// Adds them to their classes.
 pub fn add(py: Python<'_>) -> PyResult<()> {
-    add_to(&py.get_type::<WorkQueue>(), &WORK)
+    add_to(&py.get_type::<WorkQueue>(), &WORK)?;
+    let (lock, rlock) = (py.get_type::<Lock>(), py.get_type::<RLock>());
+    add_to(&lock, &LOCK_ENTER)?;
+    add_to(&lock, &LOCK_EXIT)?;
+    add_to(&rlock, &RLOCK_ENTER)?;
+    add_to(&rlock, &RLOCK_EXIT)
 }

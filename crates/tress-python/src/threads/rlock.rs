@@ -29,6 +29,11 @@ impl RLock {
         &self.lock
     }
 
+    /// What `with` does; `with_lock.rs` has the method.
+    pub fn enter(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Self::acquire_within(slf, Timeout::Never)
+    }
+
     fn acquire_within(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<bool> {
         let lock = &slf.get().lock;
         if lock.try_acquire() {
@@ -83,20 +88,6 @@ impl RLock {
     #[cfg(Py_3_14)]
     fn locked(&self) -> bool {
         self.lock.is_locked()
-    }
-
-    pub fn __enter__(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Self::acquire_within(slf, Timeout::Never)
-    }
-
-    #[pyo3(signature = (_type=None, _value=None, _traceback=None))]
-    fn __exit__(
-        &self,
-        _type: Option<&Bound<'_, PyAny>>,
-        _value: Option<&Bound<'_, PyAny>>,
-        _traceback: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        self.release()
     }
 
     /// Whether the calling thread owns the lock.

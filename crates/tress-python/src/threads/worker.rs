@@ -16,6 +16,7 @@ use std::ptr;
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
 use tress_core::base::completion::{Access, Begin};
+use tress_core::base::deadline::now_ns;
 use tress_core::base::waitlist::Wakes;
 use tress_core::base::waits::{self, What};
 use tress_core::threads::pool::{Arrival, Next};
@@ -37,7 +38,7 @@ unsafe extern "C-unwind" {
     ) -> *mut PyObject;
 }
 
-/// After so many calls the worker lets others have the interpreter: a callable in C does not, as Python code does by itself.
+/// After so many calls the worker looks at the clock: see [`Turn::give_way`].
 const TURNS: u32 = 16;
 
 /// What the loop is to do now. Plain pointers: the loop owns nothing.
@@ -66,6 +67,8 @@ struct Turn {
     /// Who waits for the outcome that was delivered last.
     owed: ManuallyDrop<Wakes>,
     turns: u32,
+    /// When others may have the interpreter next, on the clock of [`now_ns`].
+    give_way_ns: u64,
 }
 
 impl Turn {
@@ -75,6 +78,23 @@ impl Turn {
             call: MaybeUninit::uninit(),
             owed: ManuallyDrop::new(Wakes::none()),
             turns: 0,
+            give_way_ns: 0,
+        }
+    }
+
+    /// Lets others have the interpreter now and then: a callable in C does not, as Python code does by itself.
+    ///
+    /// Seldom, though. Who wants the interpreter asks its holder for it after a switch interval in which it was not let go of;
+    /// a holder that lets go more often, and takes it again before the other is awake, is never asked and never gives way.
+    fn give_way(&mut self, py: Python<'_>) {
+        self.turns = self.turns.wrapping_add(1);
+        if self.turns % TURNS != 0 || now_ns() < self.give_way_ns {
+            return;
+        }
+        attach::give_way(py);
+        match attach::switch_interval_ns(py) {
+            Ok(interval_ns) => self.give_way_ns = now_ns().saturating_add(2 * interval_ns),
+            Err(error) => report(py, error),
         }
     }
 
@@ -148,10 +168,7 @@ unsafe fn take_turn(queue: *mut PyObject, context: *mut PyObject, turn: &mut Tur
                 Next::Work(work, wakes) => {
                     turn.owe(wakes);
                     turn.take_owed().wake();
-                    turn.turns = turn.turns.wrapping_add(1);
-                    if turn.turns % TURNS == 0 {
-                        attach::give_way(py);
-                    }
+                    turn.give_way(py);
                     match work {
                         Work::Call(call) => match call.future().get().completion().begin(Access::Free) {
                             Ok(Begin::Begun) => {
