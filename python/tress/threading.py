@@ -14,10 +14,12 @@ from threading import (
     BrokenBarrierError,
     ExceptHookArgs,
     ThreadError,
+    __excepthook__ as __excepthook__,
     active_count,
+    activeCount as activeCount,
     current_thread,
+    currentThread as currentThread,
     enumerate,  # noqa: A004 - the standard module's name
-    excepthook,
     get_ident,
     get_native_id,
     getprofile,
@@ -28,8 +30,8 @@ from threading import (
     settrace,
     stack_size,
 )
-from types import MethodDescriptorType, WrapperDescriptorType
-from typing import TYPE_CHECKING, TypeVar
+from types import MethodDescriptorType, ModuleType, WrapperDescriptorType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tress import _native
 from tress._native import RLock as RLock
@@ -49,6 +51,9 @@ if sys.version_info >= (3, 12):
 
 if sys.version_info >= (3, 15):
     from threading import concurrent_tee, serialize_iterator, synchronized_iterator
+
+if TYPE_CHECKING:
+    from threading import excepthook
 
 _C = TypeVar("_C")
 
@@ -154,3 +159,23 @@ class Barrier(_native.Barrier, _std.Barrier):
     """A meeting point for a fixed number of threads, as `threading.Barrier`."""
 
     __slots__ = ()
+
+
+class _Module(ModuleType):
+    """This module: the hook that a program sets here is the one that threads call.
+
+    No such name is in the module's own dictionary, where the interpreter's inline caches would find
+    it first.
+    """
+
+    @property
+    def excepthook(self) -> Any:
+        """The standard module's."""
+        return _std.excepthook
+
+    @excepthook.setter
+    def excepthook(self, hook: Any) -> None:
+        _std.excepthook = hook
+
+
+sys.modules[__name__].__class__ = _Module

@@ -38,8 +38,7 @@ def again_and_again(step: Callable[[], object]) -> Callable[[], None]:
     return run
 
 
-def condition_steps() -> list[Callable[[], object]]:
-    condition = tress.threading.Condition()
+def condition_steps(condition: Any) -> list[Callable[[], object]]:
 
     def wait() -> None:
         with condition:
@@ -88,6 +87,38 @@ def future_steps() -> list[Callable[[], object]]:
     return [wait, wait_for_many, settle]
 
 
+def called_back_steps() -> list[Callable[[], object]]:
+    """Steps in which tress calls Python code that is likely to be there when the end comes."""
+    barrier = tress.threading.Barrier(WAKING, action=busy)
+
+    def settle() -> None:
+        future: Any = futures.Future()
+        future.add_done_callback(lambda _: busy())
+        future.set_result(None)
+        future.add_done_callback(lambda _: busy())
+
+    return [settle, barrier.wait]
+
+
+def busy() -> None:
+    for _ in range(200):
+        pass
+
+
+def submit_steps() -> list[Callable[[], object]]:
+    def submit() -> None:
+        # Each has to start its worker.
+        pool = futures.ThreadPoolExecutor(1)
+        try:
+            pool.submit(busy).result()
+        except RuntimeError:
+            # Nothing can be submitted any more once the interpreter ends.
+            tress.threading.Event().wait()
+        pool.shutdown()
+
+    return [submit]
+
+
 def thread_steps() -> list[Callable[[], object]]:
     def start_and_join() -> None:
         thread = tress.threading.Thread(target=int, daemon=True)
@@ -133,9 +164,12 @@ def waking() -> list[Callable[[], object]]:
     return [
         *lock_steps(tress.threading.Lock()),
         *lock_steps(tress.threading.RLock()),
-        *condition_steps(),
+        *condition_steps(tress.threading.Condition()),
+        *condition_steps(tress.threading.Condition(threading.Lock())),
         *event_steps(),
         *future_steps(),
+        *called_back_steps(),
+        *submit_steps(),
         *thread_steps(),
         *timer_steps(),
         semaphore.acquire,

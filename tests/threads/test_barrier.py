@@ -8,8 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import tress.threading
 from tests.threads.ordering import BOUND_S, Attempt, Runner, blocked, is_ours, outcome, until

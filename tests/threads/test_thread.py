@@ -234,6 +234,19 @@ def test_excepthook(library: ModuleType, quiet: list[Any]) -> None:
     assert quiet == [(ZeroDivisionError, "failing")]
 
 
+def test_excepthook_is_set_in_the_module_that_the_program_imports(
+    library: Any, quiet: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+    monkeypatch.setattr(library, "excepthook", lambda args: heard.append(args.exc_type))
+    thread = library.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+    assert (heard, quiet) == ([ZeroDivisionError], [])
+    assert threading.excepthook is library.excepthook
+    assert library.__excepthook__ is threading.__excepthook__
+
+
 def test_system_exit_is_silent(
     library: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,22 +11,20 @@ use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-#[allow(clashing_extern_declarations, reason = "the same functions, but for that they may unwind")]
-unsafe extern "C-unwind" {
-    // As `pyo3::ffi` has them.
-    fn PyObject_RichCompareBool(left: *mut PyObject, right: *mut PyObject, operation: c_int) -> c_int;
-    fn PyObject_VectorcallMethod(
-        name: *mut PyObject,
-        arguments: *const *mut PyObject,
-        count: usize,
-        names: *mut PyObject,
-    ) -> *mut PyObject;
-    fn PyObject_Call(
-        callable: *mut PyObject,
-        arguments: *mut PyObject,
-        named: *mut PyObject,
-    ) -> *mut PyObject;
+/// A function of the interpreter's through which the stack may be unwound.
+///
+/// PyO3 declares these functions as ones that never unwind, and a second declaration of the same symbol that says otherwise
+/// counts only as long as the optimiser does not see both. So they are called through pointers that it cannot see through.
+macro_rules! unwinding {
+    ($function:ident($($argument:ty),*) -> $made:ty) => {{
+        let known: unsafe extern "C" fn($($argument),*) -> $made = ffi::$function;
+        // SAFETY: the two types differ in what the compiler assumes of the callee alone, and here it assumes less.
+        let unwinding: unsafe extern "C-unwind" fn($($argument),*) -> $made = unsafe { std::mem::transmute(known) };
+        std::hint::black_box(unwinding)
+    }};
 }
+
+pub(crate) use unwinding;
 
 /// Ends an unwinding by sleeping for ever. Only the end of a thread unwinds past it: a panic cannot cross Python's frames.
 struct Unwound;
@@ -54,8 +52,9 @@ fn guarded<T>(call: impl FnOnce() -> T) -> T {
 /// What the comparison raises.
 #[inline]
 pub fn less(left: Borrowed<'_, '_, PyAny>, right: Borrowed<'_, '_, PyAny>) -> PyResult<bool> {
+    let compare = unwinding!(PyObject_RichCompareBool(*mut PyObject, *mut PyObject, c_int) -> c_int);
     // SAFETY: both are live objects, borrowed for as long as the call lasts; a token for the interpreter comes with them.
-    match guarded(|| unsafe { PyObject_RichCompareBool(left.as_ptr(), right.as_ptr(), ffi::Py_LT) }) {
+    match guarded(|| unsafe { compare(left.as_ptr(), right.as_ptr(), ffi::Py_LT) }) {
         0 => Ok(false),
         1 => Ok(true),
         _ => Err(PyErr::fetch(left.py())),
@@ -71,10 +70,11 @@ pub fn call<'py>(
     arguments: &Bound<'py, PyTuple>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let no_names = std::ptr::null_mut();
+    let call = unwinding!(PyObject_Call(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject);
     // SAFETY: both are live objects, borrowed for as long as the call lasts; the result is a new reference, or null with an
     // exception set.
     unsafe {
-        let outcome = guarded(|| PyObject_Call(callable.as_ptr(), arguments.as_ptr(), no_names));
+        let outcome = guarded(|| call(callable.as_ptr(), arguments.as_ptr(), no_names));
         Bound::from_owned_ptr_or_err(callable.py(), outcome)
     }
 }
@@ -90,11 +90,13 @@ pub fn method<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let count = 1 + usize::from(argument.is_some());
     let all = [object.as_ptr(), argument.map_or(std::ptr::null_mut(), |argument| argument.as_ptr())];
+    let call = unwinding!(
+        PyObject_VectorcallMethod(*mut PyObject, *const *mut PyObject, usize, *mut PyObject) -> *mut PyObject
+    );
     // SAFETY: the first `count` pointers are to live objects, borrowed for as long as the call lasts, the name is a string; the
     // result is a new reference, or null with an exception set.
     unsafe {
-        let outcome =
-            guarded(|| PyObject_VectorcallMethod(name.as_ptr(), all.as_ptr(), count, std::ptr::null_mut()));
+        let outcome = guarded(|| call(name.as_ptr(), all.as_ptr(), count, std::ptr::null_mut()));
         Bound::from_owned_ptr_or_err(object.py(), outcome)
     }
 }

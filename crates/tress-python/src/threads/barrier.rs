@@ -14,6 +14,7 @@ use tress_core::threads::barrier::{self as core, Arrival, TimedOut};
 
 use crate::attach;
 use crate::base::argument::{Count, Timeout};
+use crate::base::calls;
 use crate::base::held::Held;
 use crate::base::waits::what;
 
@@ -127,7 +128,8 @@ impl Barrier {
                 Arrival::Broken => return Err(broken(py)),
                 Arrival::Last(index) => {
                     let action = made.action.as_ref().map(|action| action.get(py));
-                    let acted = action.map_or(Ok(()), |action| action?.call0().map(drop));
+                    let acted =
+                        action.map_or(Ok(()), |action| calls::call(&action?, &PyTuple::empty(py)).map(drop));
                     attach::wake(py, barrier.finish(acted.is_ok()));
                     return acted.map(|()| index);
                 }

@@ -13,6 +13,7 @@ use tress_core::base::waits::What;
 
 use crate::attach;
 use crate::base::argument::Timeout;
+use crate::base::calls;
 
 use super::future::Future;
 
@@ -79,9 +80,9 @@ fn standing(future: &Bound<'_, PyAny>) -> PyResult<Standing> {
 fn with_condition<R>(future: &Bound<'_, PyAny>, work: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     let py = future.py();
     let condition = future.getattr(intern!(py, "_condition"))?;
-    condition.call_method0(intern!(py, "acquire"))?;
+    calls::method(&condition, intern!(py, "acquire"), None)?;
     let made = work();
-    condition.call_method0(intern!(py, "release"))?;
+    calls::method(&condition, intern!(py, "release"), None)?;
     made
 }
 

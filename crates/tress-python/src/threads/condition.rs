@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyBool, PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 use tress_core::base::waiter::Outcome;
 use tress_core::base::waitlist::{Node, Wakes};
@@ -15,6 +15,7 @@ use tress_core::threads::lock::LockWait;
 
 use crate::attach;
 use crate::base::argument::{Count, Timeout};
+use crate::base::calls;
 use crate::base::held::Held;
 use crate::base::waits::what;
 use crate::error::Error;
@@ -57,10 +58,16 @@ impl Condition {
             AnyLock::Other(lock) => {
                 let lock = lock.get(py)?;
                 if let Some(owned) = lock.getattr_opt(intern!(py, "_is_owned"))? {
-                    return owned.call0()?.is_truthy();
+                    return calls::call(&owned, &PyTuple::empty(py))?.is_truthy();
                 }
-                if lock.call_method1(intern!(py, "acquire"), (false,))?.is_truthy()? {
-                    lock.call_method0(intern!(py, "release"))?;
+                if calls::method(
+                    &lock,
+                    intern!(py, "acquire"),
+                    Some(PyBool::new(py, false).as_any().as_borrowed()),
+                )?
+                .is_truthy()?
+                {
+                    calls::method(&lock, intern!(py, "release"), None)?;
                     return Ok(false);
                 }
                 Ok(true)
@@ -94,9 +101,12 @@ impl Condition {
             AnyLock::Other(lock) => {
                 let lock = lock.get(py)?;
                 if let Some(save) = lock.getattr_opt(intern!(py, "_release_save"))? {
-                    return Ok((Saved::Other(save.call0()?.unbind()), Wakes::none()));
+                    return Ok((
+                        Saved::Other(calls::call(&save, &PyTuple::empty(py))?.unbind()),
+                        Wakes::none(),
+                    ));
                 }
-                lock.call_method0(intern!(py, "release"))?;
+                calls::method(&lock, intern!(py, "release"), None)?;
                 Ok((Saved::Once, Wakes::none()))
             }
         }
@@ -113,9 +123,12 @@ impl Condition {
                 blocking::reacquire_lock(py, lock.get().core(), what("Lock.acquire", lock.bind(py)))
             }
             (AnyLock::RLock(lock), Saved::Times(count)) => blocking::restore_rlock(lock.bind(py), count),
-            (AnyLock::Other(lock), Saved::Other(state)) => {
-                lock.get(py)?.call_method1(intern!(py, "_acquire_restore"), (state,)).map(drop)
-            }
+            (AnyLock::Other(lock), Saved::Other(state)) => calls::method(
+                &lock.get(py)?,
+                intern!(py, "_acquire_restore"),
+                Some(state.bind(py).as_borrowed()),
+            )
+            .map(drop),
             (AnyLock::Other(lock), _) => reacquire_other(&lock.get(py)?),
             (AnyLock::RLock(lock), _) => blocking::restore_rlock(lock.bind(py), 1),
         }
@@ -141,7 +154,7 @@ fn reacquire_other(lock: &Bound<'_, PyAny>) -> PyResult<()> {
     let is_standard = lock.get_type().is(standard_lock(py)?);
     let mut raised = Ok(());
     loop {
-        match lock.call_method0(intern!(py, "acquire")) {
+        match calls::method(lock, intern!(py, "acquire"), None) {
             Ok(_) => return raised,
             Err(error) if is_standard => raised = Err(error),
             Err(error) => return Err(error),
@@ -219,7 +232,7 @@ impl Condition {
             AnyLock::Lock(lock) => {
                 Lock::enter(lock.bind(py))?;
             }
-            AnyLock::Other(lock) => return lock.get(py)?.call_method0(intern!(py, "__enter__")),
+            AnyLock::Other(lock) => return calls::method(&lock.get(py)?, intern!(py, "__enter__"), None),
         }
         Ok(pyo3::types::PyBool::new(py, true).to_owned().into_any())
     }
@@ -235,10 +248,10 @@ impl Condition {
         match self.lock()? {
             AnyLock::RLock(lock) => lock.get().release().map(|()| None),
             AnyLock::Lock(lock) => lock.get().release().map(|()| None),
-            AnyLock::Other(lock) => lock
-                .get(py)?
-                .call_method1(intern!(py, "__exit__"), (exc_type, exc_value, traceback))
-                .map(Some),
+            AnyLock::Other(lock) => {
+                let exit = lock.get(py)?.getattr(intern!(py, "__exit__"))?;
+                calls::call(&exit, &(exc_type, exc_value, traceback).into_pyobject(py)?).map(Some)
+            }
         }
     }
 

@@ -8,6 +8,8 @@ use pyo3::types::{PyDict, PyIterator, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 use tress_core::threads::pool::Pool;
 
+use crate::base::calls;
+
 use super::future::Future;
 use super::future_class::new_future;
 use super::work::{Call, Work};
@@ -157,7 +159,7 @@ impl ThreadPoolExecutor {
             Ok(pushed) => {
                 pushed.wakes.wake();
                 if pushed.short && this.workers.load(Ordering::Relaxed) < this.limit.load(Ordering::Relaxed) {
-                    slf.call_method0(intern!(py, "_start_worker"))?;
+                    calls::method(slf, intern!(py, "_start_worker"), None)?;
                 }
                 Ok(Some(future))
             }
@@ -166,6 +168,19 @@ impl ThreadPoolExecutor {
                 Ok(None)
             }
         }
+    }
+
+    /// Submits one call where something is in the way of the short one.
+    #[cold]
+    fn submit_the_long_way<'py>(
+        slf: &Bound<'py, Self>,
+        callable: &Bound<'py, PyAny>,
+        arguments: &Bound<'py, PyTuple>,
+        named: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let submit = slf.getattr(intern!(py, "_submit_the_long_way"))?;
+        calls::call(&submit, &(callable, arguments, named).into_pyobject(py)?)
     }
 }
 
@@ -211,7 +226,7 @@ impl ThreadPoolExecutor {
         };
         match made {
             Some(future) => Ok(future.into_any()),
-            None => slf.call_method1(intern!(py, "_submit_the_long_way"), (r#fn, args, kwargs)),
+            None => Self::submit_the_long_way(slf, r#fn, args, kwargs),
         }
     }
 
@@ -228,10 +243,7 @@ impl ThreadPoolExecutor {
             match Self::try_submit(slf, r#fn.as_borrowed(), arguments.iter_borrowed(), None, 0)? {
                 Some(future) => futures.append(future)?,
                 None => {
-                    let none = py.None();
-                    let future =
-                        slf.call_method1(intern!(py, "_submit_the_long_way"), (r#fn, arguments, none))?;
-                    futures.append(future)?;
+                    futures.append(Self::submit_the_long_way(slf, r#fn, &arguments, None)?)?;
                 }
             }
         }

@@ -11,9 +11,8 @@ use tress_core::base::waiter::Outcome as Waited;
 
 use crate::attach;
 use crate::base::argument::Timeout;
+use crate::base::calls;
 use crate::base::waits::what;
-
-use super::future_transitions::invoke_callbacks;
 
 /// What a future ends with.
 pub enum Outcome {
@@ -254,7 +253,8 @@ impl Future {
             }
         }
         static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        CALL.import(py, "tress.concurrent.futures._base", "_call_back")?.call1((slf, r#fn)).map(drop)
+        let call_back = CALL.import(py, "tress.concurrent.futures._base", "_call_back")?;
+        calls::call(call_back, &PyTuple::new(py, [slf.as_any(), r#fn])?).map(drop)
     }
 
     /// Marks the future as running and returns True; returns False when it was cancelled, and tells those who wait in
@@ -292,7 +292,7 @@ impl Future {
     }
 
     fn _invoke_callbacks(slf: &Bound<'_, Self>) -> PyResult<()> {
-        invoke_callbacks(slf.py())?.call1((slf,)).map(drop)
+        Self::call_back(slf)
     }
 
     #[getter(_state)]

@@ -9,8 +9,10 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyTuple};
 use tress_core::base::completion::{Access, Begin, Cancel, Ended, Refused, State};
+
+use crate::base::calls;
 
 use super::future::{Future, Outcome, base, standard_error, state_name};
 
@@ -37,9 +39,15 @@ impl Future {
     fn conclude(slf: &Bound<'_, Self>, ended: Ended) -> PyResult<()> {
         ended.wakes.wake();
         if ended.extended && slf.get().has_callbacks(slf.py()) {
-            return invoke_callbacks(slf.py())?.call1((slf,)).map(drop);
+            return Self::call_back(slf);
         }
         Ok(())
+    }
+
+    /// Calls what was to be called at the end.
+    pub fn call_back(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        calls::call(invoke_callbacks(py)?, &PyTuple::new(py, [slf])?).map(drop)
     }
 
     pub fn has_callbacks(&self, py: Python<'_>) -> bool {
@@ -56,7 +64,7 @@ impl Future {
     ) -> PyResult<R> {
         let py = slf.py();
         let condition = Self::condition(slf)?;
-        condition.call_method0(intern!(py, "acquire"))?;
+        calls::method(&condition, intern!(py, "acquire"), None)?;
         let told = transition().and_then(|(made, ended)| {
             if ended {
                 let waiters = slf.get().completion.extension(|extras| {
@@ -64,14 +72,14 @@ impl Future {
                 });
                 if let (Some(waiters), true) = (waiters, slf.get().completion.state().is_settled()) {
                     for waiter in waiters.bind(py) {
-                        waiter.call_method1(tell.name(py), (slf,))?;
+                        calls::method(&waiter, tell.name(py), Some(slf.as_any().as_borrowed()))?;
                     }
                 }
-                condition.call_method0(intern!(py, "notify_all"))?;
+                calls::method(&condition, intern!(py, "notify_all"), None)?;
             }
             Ok(made)
         });
-        let released = condition.call_method0(intern!(py, "release"));
+        let released = calls::method(&condition, intern!(py, "release"), None);
         let made = told?;
         released?;
         Ok(made)

@@ -26,17 +26,7 @@ use super::future::{Future, Outcome};
 use super::future_transitions::invoke_callbacks;
 use super::work::{Call, RawCall, Work};
 use crate::attach;
-
-unsafe extern "C-unwind" {
-    // As `pyo3::ffi` has them, but that they may unwind.
-    #[link_name = "PyObject_Vectorcall"]
-    fn vectorcall(
-        callable: *mut PyObject,
-        arguments: *const *mut PyObject,
-        positional: usize,
-        names: *mut PyObject,
-    ) -> *mut PyObject;
-}
+use crate::base::calls::unwinding;
 
 /// After so many calls the worker looks at the clock: see [`Turn::give_way`].
 const TURNS: u32 = 16;
@@ -114,6 +104,9 @@ impl Turn {
 /// # Safety
 /// As the interpreter calls a method that takes one argument: `queue` is a `WorkQueue`, and the thread is attached.
 pub unsafe extern "C-unwind" fn work(queue: *mut PyObject, context: *mut PyObject) -> *mut PyObject {
+    let vectorcall = unwinding!(
+        PyObject_Vectorcall(*mut PyObject, *const *mut PyObject, usize, *mut PyObject) -> *mut PyObject
+    );
     let mut turn = Turn::new();
     loop {
         // SAFETY: by the contract of this function. What `take_turn` returns is alive until the call that follows is

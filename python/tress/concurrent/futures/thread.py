@@ -21,8 +21,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures._base import LOGGER
-from concurrent.futures._base import Future as _AnyFuture
+from concurrent.futures._base import LOGGER, Future as _AnyFuture
 from concurrent.futures.thread import BrokenThreadPool
 from itertools import islice
 from time import monotonic
