@@ -30,10 +30,21 @@ RLOCK_HELD = tress.threading.RLock()
 RLOCK_HELD.acquire()
 
 
-def again_and_again(step: Callable[[], object]) -> Callable[[], None]:
+STORM = threading.Event()
+"""Set once every thread is there: starting one amid the others takes its time."""
+UNDER_WAY = threading.Event()
+"""Set once so many steps have been made."""
+STEPS = 500
+
+
+def again_and_again(step: Callable[[], object], made: list[None]) -> Callable[[], None]:
     def run() -> None:
+        STORM.wait()
         while True:
             step()
+            made.append(None)
+            if len(made) >= STEPS:
+                UNDER_WAY.set()
 
     return run
 
@@ -106,15 +117,14 @@ def busy() -> None:
 
 
 def submit_steps() -> list[Callable[[], object]]:
+    pool = futures.ThreadPoolExecutor(1)
+
     def submit() -> None:
-        # Each has to start its worker.
-        pool = futures.ThreadPoolExecutor(1)
         try:
             pool.submit(busy).result()
         except RuntimeError:
             # Nothing can be submitted any more once the interpreter ends.
             tress.threading.Event().wait()
-        pool.shutdown()
 
     return [submit]
 
@@ -236,19 +246,22 @@ def blocked() -> list[Callable[[], object]]:
 
 
 def main() -> None:
+    made: list[None] = []
     threads = [
         tress.threading.Thread(target=call, daemon=True)
         for call in blocked()
         for _ in range(BLOCKED)
     ]
     threads += [
-        tress.threading.Thread(target=again_and_again(step), daemon=True)
+        tress.threading.Thread(target=again_and_again(step, made), daemon=True)
         for step in waking()
         for _ in range(WAKING)
     ]
     sys.setswitchinterval(0.0001)
     for thread in threads:
         thread.start()
+    STORM.set()
+    UNDER_WAY.wait()
     # No exceptions of threads that the end of the interpreter finds half-way are of interest; what
     # is, is what the interpreter itself would print.
     if len(sys.argv) > 1:
