@@ -171,7 +171,11 @@ def waking() -> list[Callable[[], object]]:
         with contextlib.suppress(tress.queue.Empty):
             simple.get(timeout=0.0001)
 
+    # Before 3.13 the interpreter itself may crash where a thread starts while it ends: it frees the
+    # state of the new thread before that one has come to use it.
+    starting = [*thread_steps(), *timer_steps()] if sys.version_info >= (3, 13) else []
     return [
+        *starting,
         *lock_steps(tress.threading.Lock()),
         *lock_steps(tress.threading.RLock()),
         *condition_steps(tress.threading.Condition()),
@@ -180,8 +184,6 @@ def waking() -> list[Callable[[], object]]:
         *future_steps(),
         *called_back_steps(),
         *submit_steps(),
-        *thread_steps(),
-        *timer_steps(),
         semaphore.acquire,
         semaphore.release,
         barrier.wait,

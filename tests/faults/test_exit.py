@@ -40,6 +40,38 @@ def test_the_storm_is_one() -> None:
     assert int(done.stdout) >= 200
 
 
+LOCKS_OF_OTHERS = """
+import sys, threading, tress.threading
+
+condition = tress.threading.Condition(threading.Lock())
+under_way = threading.Event()
+
+def wait():
+    while True:
+        with condition:
+            condition.wait()
+            under_way.set()
+
+def notify():
+    while True:
+        with condition:
+            condition.notify_all()
+
+sys.setswitchinterval(0.0001)
+for call in [wait, notify] * 4:
+    threading.Thread(target=call, daemon=True).start()
+under_way.wait()
+"""
+
+
+@pytest.mark.bound(60.0 + RUNS * 5.0)
+def test_with_daemon_threads_that_wait_for_a_lock_of_others() -> None:
+    """The interpreter unwinds them, up to 3.13.7, out of a call that tress has made."""
+    for number in range(RUNS):
+        done = run("-c", LOCKS_OF_OTHERS)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), f"run {number}"
+
+
 PROGRAMS = {
     "an executor that nobody shut down": """
 from tress.concurrent.futures import ThreadPoolExecutor
