@@ -180,6 +180,12 @@ ATTEMPTS: list[Attempt] = [
     lambda library: library.RLock().acquire(True, 1, 1),
     lambda library: library.RLock().acquire(wait=True),
     lambda library: library.RLock()._is_owned(),
+    # Early releases of 3.11 have no such method.
+    *(
+        [lambda library: library.RLock()._recursion_count()]
+        if hasattr(threading.RLock(), "_recursion_count")
+        else []
+    ),
     lambda library: library.RLock()._at_fork_reinit(),
     lambda library: hasattr(library.RLock(), "locked"),
     lambda library: hasattr(library.RLock(), "acquire_lock"),

@@ -20,38 +20,6 @@ trait WithLock: pyo3::PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sy
     fn leave(&self) -> PyResult<()>;
 }
 
-impl WithLock for Lock {
-    #[inline]
-    fn enter_now(&self) -> bool {
-        self.core().try_acquire()
-    }
-
-    fn enter(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Self::enter(slf)
-    }
-
-    #[inline]
-    fn leave(&self) -> PyResult<()> {
-        self.release()
-    }
-}
-
-impl WithLock for RLock {
-    #[inline]
-    fn enter_now(&self) -> bool {
-        self.core().try_acquire()
-    }
-
-    fn enter(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Self::enter(slf)
-    }
-
-    #[inline]
-    fn leave(&self) -> PyResult<()> {
-        self.release()
-    }
-}
-
 /// # Safety
 /// `slf` is an instance of `L`; attached.
 #[inline(always)]
@@ -112,6 +80,22 @@ fn refuse(count: Py_ssize_t) -> *mut PyObject {
 
 macro_rules! methods {
     ($class:ty, $enter:ident, $exit:ident) => {
+        impl WithLock for $class {
+            #[inline]
+            fn enter_now(&self) -> bool {
+                self.core().try_acquire()
+            }
+
+            fn enter(slf: &Bound<'_, Self>) -> PyResult<bool> {
+                <$class>::enter(slf)
+            }
+
+            #[inline]
+            fn leave(&self) -> PyResult<()> {
+                self.release()
+            }
+        }
+
         /// `__enter__`.
         ///
         /// # Safety
