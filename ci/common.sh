@@ -71,6 +71,7 @@ locate_venv() {
     need_python
     if [[ $PYTHON == python3 ]]; then venv=$root/.venv; else venv=$root/.venv-${python_version%.*}; fi
     python=$venv/bin/python
+    export CARGO_TARGET_DIR=$root/target/${venv##*/} # of its own: PyO3 is built anew for each interpreter
 }
 
 # Runs one at a time in each environment: two makes at once must not build into it together.
