@@ -2,4 +2,6 @@
 #![warn(missing_docs)]
 
 pub mod base;
+#[cfg(not(loom))]
+pub mod processes;
 pub mod threads;

@@ -17,6 +17,7 @@ use tress_core::base::thread_id;
 use tress_core::base::waiter::{Outcome, Waiter};
 use tress_core::base::waitlist::{Node, Wakes};
 use tress_core::base::waits::{self, What};
+use tress_core::processes::word::Slept;
 
 /// Counts the times that a thread has gone out through the door: a waiter that was granted while it span looks here for
 /// its waker to let go of the interpreter, as asking for the interpreter before that means a sleep in the kernel.
@@ -89,21 +90,24 @@ impl Naps {
 
     /// As [`Waiter::park`]; the end of a nap is an interruption.
     fn park(&mut self, waiter: &Waiter, deadline: Option<Deadline>) -> Outcome {
-        let Some(nap_ns) = self.next_ns else { return waiter.park(deadline) };
+        let (until, is_nap) = self.until(deadline);
+        let outcome = waiter.park(until);
+        if self.ended(is_nap, outcome == Outcome::TimedOut) { Outcome::Interrupted } else { outcome }
+    }
+
+    /// When to wake up next, and whether that is the end of a nap rather than the deadline.
+    fn until(&self, deadline: Option<Deadline>) -> (Option<Deadline>, bool) {
+        let Some(nap_ns) = self.next_ns else { return (deadline, false) };
         let nap = Deadline::after_ns(nap_ns);
-        if deadline.is_some_and(|deadline| deadline <= nap) {
-            return waiter.park(deadline);
+        if deadline.is_some_and(|deadline| deadline <= nap) { (deadline, false) } else { (Some(nap), true) }
+    }
+
+    /// Notes how a sleep ended; true if only the nap is over.
+    fn ended(&mut self, is_nap: bool, timed_out: bool) -> bool {
+        if let (true, Some(nap_ns)) = (is_nap, self.next_ns) {
+            self.next_ns = Some(if timed_out { LONGEST_NAP_NS.min(nap_ns * 2) } else { FIRST_NAP_NS });
         }
-        match waiter.park(Some(nap)) {
-            Outcome::TimedOut => {
-                self.next_ns = Some(LONGEST_NAP_NS.min(nap_ns * 2));
-                Outcome::Interrupted
-            }
-            ended => {
-                self.next_ns = Some(FIRST_NAP_NS);
-                ended
-            }
-        }
+        is_nap && timed_out
     }
 }
 
@@ -173,6 +177,39 @@ pub fn wait_unseen(py: Python<'_>, waiter: &Waiter, deadline: Option<Deadline>) 
         match outcome {
             Outcome::Interrupted => py.check_signals()?,
             ended => return Ok(ended),
+        }
+    }
+}
+
+/// Waits for what other processes do: `attempt` looks whether it has happened, or sleeps on a word in shared memory until the
+/// time it is given. None when `deadline` passes.
+///
+/// # Errors
+/// What a signal handler raised.
+pub fn wait_shared<T: Send>(
+    py: Python<'_>,
+    deadline: Option<Deadline>,
+    mut attempt: impl FnMut(Option<Deadline>) -> Result<T, Slept> + Send,
+) -> PyResult<Option<T>> {
+    let mut naps = Naps::new();
+    loop {
+        let slept = py.detach(|| {
+            DEPARTURES.fetch_add(1, Ordering::Release);
+            loop {
+                let (until, is_nap) = naps.until(deadline);
+                let outcome = attempt(until);
+                let timed_out = matches!(outcome, Err(Slept::TimedOut));
+                match (naps.ended(is_nap, timed_out), outcome) {
+                    (true, _) => return Err(Slept::Interrupted),
+                    (false, Err(Slept::Woken)) => {}
+                    (false, ended) => return ended,
+                }
+            }
+        });
+        match slept {
+            Ok(value) => return Ok(Some(value)),
+            Err(Slept::TimedOut) => return Ok(None),
+            Err(_) => py.check_signals()?,
         }
     }
 }

@@ -1,0 +1,108 @@
+//! Small shared objects, many to a segment: a file descriptor and a mapping for each would be too dear.
+//!
+//! Nobody can tell when the last process has let go of an object, so a slot is used once; the segment goes when the last
+//! object in it has gone, in each process for itself.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::{Arc, Weak};
+
+use super::segment::Segment;
+use crate::base::fork;
+use crate::base::sync::Mutex;
+
+/// The length of a slot, and what it is aligned to: a cache line.
+pub const SLOT: usize = 64;
+
+/// The length of the segments that hold slots.
+pub const SEGMENT: usize = 64 * SLOT;
+
+/// Shared memory of [`SLOT`] bytes, all zero when new.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    segment: Arc<Segment>,
+    offset: usize,
+}
+
+/// The segment that new slots come from, and the next one's offset; of this process alone.
+struct Current {
+    generation: u32,
+    segment: Option<Arc<Segment>>,
+    next: usize,
+}
+
+static CURRENT: Mutex<Current> = Mutex::new(Current { generation: 0, segment: None, next: 0 });
+
+/// Segments of other processes that are mapped here, by their number.
+static FOREIGN: Mutex<Option<HashMap<u64, Weak<Segment>>>> = Mutex::new(None);
+
+impl Slot {
+    /// A new slot.
+    ///
+    /// # Errors
+    /// The kernel's: no memory or no file descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let mut current = CURRENT.lock();
+        if current.generation != fork::generation() {
+            // The parent goes on with the one that this process has inherited.
+            *current = Current { generation: fork::generation(), segment: None, next: 0 };
+        }
+        if current.segment.is_none() || current.next == SEGMENT {
+            let segment = Segment::create(SEGMENT)?;
+            segment.commit(0, SEGMENT)?;
+            current.segment = Some(Arc::new(segment));
+            current.next = 0;
+        }
+        let offset = current.next;
+        current.next += SLOT;
+        let Some(segment) = current.segment.clone() else { unreachable!("made just above") };
+        Ok(Self { segment, offset })
+    }
+
+    /// The slot at `offset` of the segment behind `fd`, as another process describes it.
+    ///
+    /// # Errors
+    /// `InvalidData` if there is no such slot; else the kernel's.
+    pub fn open(fd: OwnedFd, offset: usize) -> io::Result<Self> {
+        if offset % SLOT != 0 || offset >= SEGMENT {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "no slot of shared memory begins there"));
+        }
+        let mut foreign = FOREIGN.lock();
+        let foreign = foreign.get_or_insert_default();
+        let segment = Segment::open(fd, SEGMENT)?;
+        let id = segment.id()?;
+        if let Some(known) = foreign.get(&id).and_then(Weak::upgrade) {
+            return Ok(Self { segment: known, offset });
+        }
+        foreign.retain(|_, segment| segment.strong_count() > 0);
+        let segment = Arc::new(segment);
+        foreign.insert(id, Arc::downgrade(&segment));
+        Ok(Self { segment, offset })
+    }
+
+    /// The segment to pass to another process.
+    pub fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Where in the segment it begins.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The word at `offset` of the slot.
+    #[inline]
+    pub fn word(&self, offset: usize) -> &AtomicU32 {
+        debug_assert!(offset < SLOT);
+        self.segment.word(self.offset + offset)
+    }
+
+    /// The double word at `offset` of the slot.
+    #[inline]
+    pub fn double_word(&self, offset: usize) -> &AtomicU64 {
+        debug_assert!(offset < SLOT);
+        self.segment.double_word(self.offset + offset)
+    }
+}

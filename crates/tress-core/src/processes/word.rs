@@ -1,0 +1,42 @@
+//! Sleeping until a word in shared memory changes, whichever process changes it.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::AtomicU32;
+
+use rustix::io::Errno;
+use rustix::thread::futex;
+
+use crate::base::deadline::Deadline;
+
+/// How a [`sleep`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Slept {
+    /// Woken, for a reason or for none, or never asleep as the word had changed: look at it.
+    Woken,
+    /// The deadline passed.
+    TimedOut,
+    /// A signal handler ran in this thread.
+    Interrupted,
+}
+
+/// Sleepers of every kind.
+pub const ALL: NonZeroU32 = NonZeroU32::MAX;
+
+/// Sleeps if `word` is `expected`, as one of the sleepers that `kind` tells apart (a bit set).
+pub fn sleep(word: &AtomicU32, expected: u32, deadline: Option<Deadline>, kind: NonZeroU32) -> Slept {
+    let until = deadline.map(|end| futex::Timespec {
+        tv_sec: (end.as_ns() / 1_000_000_000) as i64,
+        tv_nsec: (end.as_ns() % 1_000_000_000) as _,
+    });
+    match futex::wait_bitset(word, futex::Flags::empty(), expected, until.as_ref(), kind) {
+        Err(Errno::TIMEDOUT) => Slept::TimedOut,
+        Err(Errno::INTR) => Slept::Interrupted,
+        _ => Slept::Woken,
+    }
+}
+
+/// Wakes up to `count` of the sleepers whose kind has a bit of `kind`; how many there were.
+pub fn wake(word: &AtomicU32, count: u32, kind: NonZeroU32) -> usize {
+    futex::wake_bitset(word, futex::Flags::empty(), count, kind).unwrap_or(0)
+}
