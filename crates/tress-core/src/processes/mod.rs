@@ -1,5 +1,18 @@
 //! What several processes share: memory, words to sleep on, and what is built of them.
 
+#[cfg(not(loom))]
+pub mod arena;
+pub mod idle;
+#[cfg(not(loom))]
+pub mod pool;
+#[cfg(not(loom))]
+pub mod results;
+#[cfg(not(loom))]
 pub mod segment;
+#[cfg(not(loom))]
 pub mod slots;
+pub mod tasks;
+#[cfg(not(loom))]
 pub mod word;
+#[cfg(not(loom))]
+pub mod worker;

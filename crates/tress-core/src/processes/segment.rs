@@ -135,6 +135,17 @@ impl Segment {
         unsafe { self.at(offset, 8).cast().as_ref() }
     }
 
+    /// `count` double words from `offset` on.
+    ///
+    /// # Panics
+    /// If they are not inside, or `offset` is no multiple of 8.
+    #[inline]
+    pub fn double_words(&self, offset: usize, count: usize) -> &[AtomicU64] {
+        assert!(offset % 8 == 0, "not aligned");
+        // SAFETY: as for a word, each of them.
+        unsafe { std::slice::from_raw_parts(self.at(offset, count * 8).cast().as_ptr(), count) }
+    }
+
     /// Makes sure that the bytes have memory behind them: writing to one that can have none ends the process.
     ///
     /// # Errors

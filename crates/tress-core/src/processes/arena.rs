@@ -1,0 +1,222 @@
+//! Room for what is too large for a slot or a ring: one process lends blocks of it to others, which give them back.
+//!
+//! Only the lender decides where a block is; whether a block is back is a word in the block itself, which its borrower sets
+//! and the lender looks at when it needs room. So a borrower may die at any moment: its blocks stay lent until the lender, who
+//! knows whom it gave them to, takes them back.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::segment::Segment;
+
+/// Before the bytes of a block stands this much of its own; the bytes are aligned to as much.
+const HEADER: usize = 64;
+const PAGE: usize = 4096;
+
+const FREE: u32 = 0;
+const LENT: u32 = 1;
+
+/// How many bytes of blocks that are back are kept with memory behind them, which is what makes the next use fast.
+const WARM: usize = 64 << 20;
+
+/// A block that is lent: which one, and which time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Where its bytes begin in the segment.
+    pub offset: usize,
+    serial: u64,
+}
+
+#[derive(Debug)]
+struct Lent {
+    lease: Lease,
+    whole: usize,
+}
+
+/// The lender's side.
+#[derive(Debug)]
+pub struct Arena {
+    segment: Arc<Segment>,
+    end: usize,
+    next: usize,
+    lent: Vec<Lent>,
+    serial: u64,
+    sweep_at: usize,
+    /// By length: blocks with memory behind them, then those without.
+    warm: BTreeMap<usize, Vec<usize>>,
+    cold: BTreeMap<usize, Vec<usize>>,
+    warm_bytes: usize,
+    lent_bytes: usize,
+}
+
+/// A block that was lent to this process; it goes back when the value is dropped.
+#[derive(Debug)]
+pub struct Block {
+    segment: Arc<Segment>,
+    offset: usize,
+    len: usize,
+}
+
+/// The length of the block for so many bytes: one of four to each doubling, so that blocks fit again.
+fn block_len(len: usize) -> Option<usize> {
+    let needed = len.checked_add(HEADER)?.checked_next_multiple_of(PAGE)?;
+    let step = (needed.checked_next_power_of_two()? / 8).max(PAGE);
+    needed.checked_next_multiple_of(step)
+}
+
+impl Arena {
+    /// An arena in the bytes from `start` to `end` of `segment`, whole pages that nobody else uses.
+    pub fn new(segment: Arc<Segment>, start: usize, end: usize) -> Self {
+        Self {
+            segment,
+            end,
+            next: start.next_multiple_of(PAGE),
+            lent: Vec::new(),
+            serial: 0,
+            sweep_at: 16,
+            warm: BTreeMap::new(),
+            cold: BTreeMap::new(),
+            warm_bytes: 0,
+            lent_bytes: 0,
+        }
+    }
+
+    /// Copies `parts` into a block, one after the other, and lends it.
+    ///
+    /// # Errors
+    /// `StorageFull` if the arena has no room for it now, `OutOfMemory` if the system has none.
+    pub fn lend(&mut self, parts: &[&[u8]]) -> io::Result<Lease> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let whole = block_len(len).ok_or(io::ErrorKind::StorageFull)?;
+        if self.lent.len() >= self.sweep_at {
+            self.sweep();
+        }
+        let offset = match self.find(whole) {
+            Some(offset) => offset,
+            None => {
+                self.sweep();
+                self.find(whole).ok_or(io::ErrorKind::StorageFull)?
+            }
+        };
+        if let Err(error) = self.segment.commit(offset, whole) {
+            self.cold.entry(whole).or_default().push(offset);
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, error));
+        }
+        let mut to = self.segment.at(offset + HEADER, len).as_ptr();
+        for part in parts {
+            // SAFETY:
+            // - the block is ours alone: it is not lent, and only the lender gives ranges away;
+            // - `at` has checked that all of it is inside; the parts, together, are `len` long.
+            unsafe {
+                std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
+                to = to.add(part.len());
+            }
+        }
+        self.segment.word(offset).store(LENT, Ordering::Release);
+        self.serial += 1;
+        let lease = Lease { offset: offset + HEADER, serial: self.serial };
+        self.lent.push(Lent { lease, whole });
+        self.lent_bytes += whole;
+        Ok(lease)
+    }
+
+    fn find(&mut self, whole: usize) -> Option<usize> {
+        if let Some(offset) = self.warm.get_mut(&whole).and_then(Vec::pop) {
+            self.warm_bytes -= whole;
+            return Some(offset);
+        }
+        if let Some(offset) = self.cold.get_mut(&whole).and_then(Vec::pop) {
+            return Some(offset);
+        }
+        let offset = self.next;
+        if whole > self.end.saturating_sub(offset) {
+            return None;
+        }
+        self.next += whole;
+        Some(offset)
+    }
+
+    /// Looks which blocks are back.
+    fn sweep(&mut self) {
+        let lent = std::mem::take(&mut self.lent);
+        for block in lent {
+            let offset = block.lease.offset - HEADER;
+            if self.segment.word(offset).load(Ordering::Acquire) == LENT {
+                self.lent.push(block);
+            } else {
+                self.put_back(offset, block.whole);
+            }
+        }
+        self.sweep_at = (self.lent.len() * 2).max(16);
+    }
+
+    fn put_back(&mut self, offset: usize, whole: usize) {
+        self.lent_bytes -= whole;
+        if self.warm_bytes + whole <= WARM {
+            self.warm_bytes += whole;
+            self.warm.entry(whole).or_default().push(offset);
+        } else {
+            self.segment.discard(offset, whole);
+            self.cold.entry(whole).or_default().push(offset);
+        }
+    }
+
+    /// Takes a block back whose borrower is dead, or never got it. Nothing if it is back already.
+    pub fn take_back(&mut self, lease: Lease) {
+        if let Some(index) = self.lent.iter().position(|block| block.lease == lease) {
+            let block = self.lent.swap_remove(index);
+            self.segment.word(lease.offset - HEADER).store(FREE, Ordering::Relaxed);
+            self.put_back(lease.offset - HEADER, block.whole);
+        }
+    }
+
+    /// Whether a block is still lent, as far as its borrower has said.
+    pub fn is_lent(&self, lease: Lease) -> bool {
+        self.lent.iter().any(|block| block.lease == lease)
+            && self.segment.word(lease.offset - HEADER).load(Ordering::Acquire) == LENT
+    }
+
+    /// How many bytes are lent.
+    pub fn lent_bytes(&mut self) -> usize {
+        self.sweep();
+        self.lent_bytes
+    }
+}
+
+impl Block {
+    /// The `len` bytes at `offset` of an arena in `segment` from `start` on, as its lender describes them.
+    ///
+    /// # Errors
+    /// `InvalidData` if there can be no such block.
+    pub fn borrow(segment: &Arc<Segment>, start: usize, offset: usize, len: usize) -> io::Result<Self> {
+        let inside = offset >= start + HEADER && offset % HEADER == 0 && offset <= segment.len();
+        if !inside || len > segment.len() - offset {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a block outside the shared memory"));
+        }
+        Ok(Self { segment: Arc::clone(segment), offset, len })
+    }
+
+    /// The bytes; their number is [`Block::len`].
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.segment.at(self.offset, self.len).as_ptr()
+    }
+
+    /// How many bytes it has.
+    #[expect(clippy::len_without_is_empty, reason = "memory, not a collection")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if (self.offset + self.len).next_multiple_of(PAGE) - (self.offset - HEADER) > WARM {
+            // Larger than what the lender would keep warm, and it may not look for long.
+            let (start, end) = (self.offset - HEADER + PAGE, self.offset + self.len);
+            self.segment.discard(start, (end / PAGE * PAGE).saturating_sub(start));
+        }
+        self.segment.word(self.offset - HEADER).store(FREE, Ordering::Release);
+    }
+}

@@ -1,0 +1,522 @@
+//! A pool of worker processes, seen from the process that owns it.
+//!
+//! Tasks lie in a ring in shared memory, from which every worker takes the oldest ([`super::tasks`]); each worker has a ring
+//! of its own for what it answers. Nothing that a worker holds is needed by another, so one that is killed, at any moment,
+//! costs its own task and nothing else: the words say which that was.
+//!
+//! Answers are read by whoever waits for one (the *leader*, asleep on a word) or, while nobody does, by the *collector*, a
+//! thread that sleeps on a file descriptor together with what tells the death of workers. The word `LISTENING` says whom
+//! a worker is to wake; whoever is woken finds it 0 and needs no further wake-ups while awake. Reading itself is under a mutex, so
+//! that it does no harm if both read.
+
+use std::collections::HashMap;
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use super::arena::{Arena, Block, Lease};
+use super::idle::Idle;
+use super::results::Ring;
+use super::segment::Segment;
+use super::tasks::Tasks;
+use super::word::{self, Slept};
+use crate::base::deadline::Deadline;
+use crate::base::sync::Mutex;
+
+/// How many workers a pool has at most.
+pub const MAX_WORKERS: usize = 1024;
+
+/// How many tasks are offered at a time.
+pub const SLOTS: usize = 256;
+
+/// The longest task that lies in its slot; longer ones get a block.
+pub const INLINE: usize = 256 - SLOT_HEADER;
+
+/// The longest answer that lies in its ring.
+pub const INLINE_ANSWER: usize = 8 << 10;
+
+const SLOT_HEADER: usize = 32;
+const SLOT_LEN: usize = 256;
+
+/// What stands in a slot for the length of a task that lies in a block.
+pub(super) const IN_BLOCK: u64 = u64::MAX;
+
+/// The bit of a frame's kind that says that its payload is the place of a block.
+pub(super) const BLOCK: u32 = 1 << 31;
+
+/// Whom a worker wakes.
+pub(super) const COLLECTOR: u32 = 1;
+pub(super) const LEADER: u32 = 2;
+pub(super) const LEADERS: NonZeroU32 = NonZeroU32::MIN;
+
+/// What the shared memory of a pool is divided into: what all its processes have.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) segment: Arc<Segment>,
+}
+
+const HEAD: usize = 0;
+const CLOSED: usize = 64;
+const LISTENING: usize = 128;
+const BELL: usize = 192;
+const IDLE: usize = 256;
+const POSTED: usize = 512;
+const AWAKE: usize = 1024;
+const CURRENT: usize = AWAKE + 4 * MAX_WORKERS;
+const BEGAN: usize = CURRENT + 8 * MAX_WORKERS;
+const STATES: usize = BEGAN + 8 * MAX_WORKERS;
+const DATA: usize = STATES + 8 * SLOTS;
+/// Where the blocks begin.
+pub(super) const BLOCKS: usize = (DATA + SLOT_LEN * SLOTS).next_multiple_of(4096);
+
+/// Where a worker's blocks begin in its own memory, after its ring.
+pub(super) const WORKER_BLOCKS: usize = 512 << 10;
+pub(super) const RING: usize = 256 << 10;
+
+/// How much address space blocks get; less if the system has no more.
+const ROOM: [usize; 4] = [64 << 30, 8 << 30, 1 << 30, 64 << 20];
+
+fn roomy(before: usize) -> io::Result<Segment> {
+    let mut last = io::ErrorKind::OutOfMemory.into();
+    for room in ROOM {
+        match Segment::create(before + room) {
+            Ok(segment) => {
+                segment.commit(0, before)?;
+                return Ok(segment);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+impl Shared {
+    pub(super) fn tasks(&self) -> Tasks<'_> {
+        Tasks::new(self.segment.double_word(HEAD), self.segment.double_words(STATES, SLOTS))
+    }
+
+    pub(super) fn idle(&self) -> Idle<'_> {
+        Idle::new(self.segment.double_words(IDLE, Idle::words_for(MAX_WORKERS)))
+    }
+
+    /// The workers that have written frames since somebody looked.
+    pub(super) fn posted(&self) -> Idle<'_> {
+        Idle::new(self.segment.double_words(POSTED, Idle::words_for(MAX_WORKERS)))
+    }
+
+    pub(super) fn closed(&self) -> &AtomicU32 {
+        self.segment.word(CLOSED)
+    }
+
+    pub(super) fn listening(&self) -> &AtomicU32 {
+        self.segment.word(LISTENING)
+    }
+
+    pub(super) fn bell(&self) -> &AtomicU32 {
+        self.segment.word(BELL)
+    }
+
+    /// 0 while `worker` sleeps.
+    pub(super) fn awake(&self, worker: u32) -> &AtomicU32 {
+        self.segment.word(AWAKE + 4 * worker as usize)
+    }
+
+    /// One more than the number of the task that `worker` has; 0 for none.
+    pub(super) fn current(&self, worker: u32) -> &std::sync::atomic::AtomicU64 {
+        self.segment.double_word(CURRENT + 8 * worker as usize)
+    }
+
+    /// When `worker` began it.
+    pub(super) fn began(&self, worker: u32) -> &std::sync::atomic::AtomicU64 {
+        self.segment.double_word(BEGAN + 8 * worker as usize)
+    }
+
+    /// A double word at the beginning of a slot: the task's number, its length, and the place and length of its block.
+    pub(super) fn slot_word(&self, slot: usize, index: usize) -> &std::sync::atomic::AtomicU64 {
+        self.segment.double_word(DATA + slot * SLOT_LEN + 8 * index)
+    }
+
+    pub(super) fn slot_bytes(&self, slot: usize, len: usize) -> *mut u8 {
+        self.segment.at(DATA + slot * SLOT_LEN + SLOT_HEADER, len).as_ptr()
+    }
+
+    /// Wakes a worker that sleeps, if one does, for a task that is offered.
+    pub(super) fn wake_one(&self) {
+        if let Some(worker) = self.idle().pick() {
+            self.wake(worker);
+        }
+    }
+
+    fn wake(&self, worker: u32) {
+        self.awake(worker).store(1, Ordering::SeqCst);
+        word::wake(self.awake(worker), 1, word::ALL);
+    }
+}
+
+/// Why a task was not offered.
+#[derive(Debug)]
+pub enum Refused {
+    /// The slots, or the room for large tasks, are taken; later.
+    Full,
+    /// The system has no memory for it.
+    OutOfMemory(io::Error),
+}
+
+/// What a worker answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The worker.
+    pub worker: u32,
+    /// What it is, as the worker says; [`GARBLED`] if what it wrote makes no sense.
+    pub kind: u32,
+    /// The task.
+    pub id: u64,
+    /// The bytes.
+    pub payload: Payload,
+}
+
+/// The kind of an [`Answer`] that stands for a worker which does not keep to the rules: nothing more will be read of it.
+pub const GARBLED: u32 = u32::MAX;
+
+/// The bytes of a task or an answer.
+#[derive(Debug)]
+pub enum Payload {
+    /// Copied.
+    Bytes(Vec<u8>),
+    /// Where the other process has put them.
+    Block(Block),
+}
+
+/// A worker as its owner knows it.
+#[derive(Debug)]
+struct Reader {
+    segment: Arc<Segment>,
+    ring: Ring,
+    /// Blocks that it still had when it answered the task they came with.
+    kept: Vec<Lease>,
+}
+
+#[derive(Debug)]
+struct Producer {
+    position: u64,
+    arena: Arena,
+    blocks: HashMap<u64, Lease>,
+}
+
+/// A pool of worker processes.
+#[derive(Debug)]
+pub struct Pool {
+    shared: Shared,
+    collector: OwnedFd,
+    leading: AtomicBool,
+    producer: Mutex<Producer>,
+    readers: Mutex<Vec<Option<Reader>>>,
+}
+
+impl Pool {
+    /// A pool that has no workers yet.
+    ///
+    /// # Errors
+    /// The kernel's: no memory or no file descriptor left.
+    pub fn create() -> io::Result<Self> {
+        let segment = Arc::new(roomy(BLOCKS)?);
+        let arena = Arena::new(Arc::clone(&segment), BLOCKS, segment.len());
+        let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
+        Ok(Self {
+            shared: Shared { segment },
+            collector: rustix::event::eventfd(0, flags)?,
+            leading: AtomicBool::new(false),
+            producer: Mutex::new(Producer { position: 0, arena, blocks: HashMap::new() }),
+            readers: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The memory that every worker is given.
+    pub fn segment(&self) -> &Segment {
+        &self.shared.segment
+    }
+
+    /// The file descriptor that every worker is given, and that becomes readable when the collector is to read.
+    pub fn collector(&self) -> BorrowedFd<'_> {
+        self.collector.as_fd()
+    }
+
+    /// Room for one more worker: its number, and the memory that it is given. None if there are [`MAX_WORKERS`].
+    ///
+    /// # Errors
+    /// The kernel's: no memory or no file descriptor left.
+    pub fn add_worker(&self) -> io::Result<Option<(u32, Arc<Segment>)>> {
+        let segment = Arc::new(roomy(WORKER_BLOCKS)?);
+        let mut readers = self.readers.lock();
+        let free = readers.iter().position(Option::is_none).unwrap_or(readers.len());
+        if free == MAX_WORKERS {
+            return Ok(None);
+        }
+        let worker = free as u32;
+        self.shared.current(worker).store(0, Ordering::Relaxed);
+        let ring = Ring::new(Arc::clone(&segment), 0, RING);
+        let reader = Some(Reader { segment: Arc::clone(&segment), ring, kept: Vec::new() });
+        if free == readers.len() {
+            readers.push(reader);
+        } else {
+            readers[free] = reader;
+        }
+        Ok(Some((worker, segment)))
+    }
+
+    /// Offers a task of the bytes of `parts`, one after the other; its position, for [`Pool::take_back`].
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing has changed then.
+    pub fn offer(&self, id: u64, parts: &[&[u8]]) -> Result<u64, Refused> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let mut producer = self.producer.lock();
+        let position = producer.position;
+        let tasks = self.shared.tasks();
+        if !tasks.is_free(position) {
+            return Err(Refused::Full);
+        }
+        let slot = tasks.slot(position);
+        let set = |index, value| self.shared.slot_word(slot, index).store(value, Ordering::Relaxed);
+        set(0, id);
+        if len <= INLINE {
+            set(1, len as u64);
+            let mut to = self.shared.slot_bytes(slot, len);
+            for part in parts {
+                // SAFETY: the slot is free, so it is the owner's alone, which holds the mutex; the parts are `len` long together,
+                // and `slot_bytes` has checked that so many are inside.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
+                    to = to.add(part.len());
+                }
+            }
+        } else {
+            let lease = producer.arena.lend(parts).map_err(|error| match error.kind() {
+                io::ErrorKind::StorageFull => Refused::Full,
+                _ => Refused::OutOfMemory(error),
+            })?;
+            producer.blocks.insert(id, lease);
+            set(1, IN_BLOCK);
+            set(2, lease.offset as u64);
+            set(3, len as u64);
+        }
+        tasks.offer(position);
+        producer.position += 1;
+        Ok(position)
+    }
+
+    /// Wakes a worker for a task that was offered, if one sleeps.
+    pub fn wake_one(&self) {
+        self.shared.wake_one();
+    }
+
+    /// Takes a task back; false if a worker has begun it.
+    pub fn take_back(&self, id: u64, position: u64) -> bool {
+        let taken = self.shared.tasks().take_back(position);
+        if taken {
+            self.give_up_block(id);
+        }
+        taken
+    }
+
+    fn give_up_block(&self, id: u64) {
+        let mut producer = self.producer.lock();
+        if let Some(lease) = producer.blocks.remove(&id) {
+            producer.arena.take_back(lease);
+        }
+    }
+
+    /// Whether a worker has begun the task.
+    pub fn is_begun(&self, position: u64) -> bool {
+        self.shared.tasks().is_begun(position)
+    }
+
+    /// How many bytes of large tasks are with workers, or wait for one.
+    pub fn lent_bytes(&self) -> usize {
+        self.producer.lock().arena.lent_bytes()
+    }
+
+    /// How many workers sleep.
+    pub fn idle(&self) -> usize {
+        self.shared.idle().count()
+    }
+
+    /// The task that `worker` is at, and since when, in nanoseconds of the monotonic clock.
+    pub fn current(&self, worker: u32) -> Option<(u64, u64)> {
+        let id = self.shared.current(worker).load(Ordering::Acquire).checked_sub(1)?;
+        Some((id, self.shared.began(worker).load(Ordering::Relaxed)))
+    }
+
+    /// What workers have answered since the last look.
+    pub fn read(&self) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        if self.shared.posted().is_empty() {
+            return answers;
+        }
+        let mut readers = self.readers.lock();
+        for worker in self.shared.posted().take_all() {
+            if let Some(Some(reader)) = readers.get_mut(worker as usize) {
+                self.read_one(worker, reader, &mut answers);
+            }
+        }
+        answers
+    }
+
+    fn read_one(&self, worker: u32, reader: &mut Reader, answers: &mut Vec<Answer>) {
+        loop {
+            match reader.ring.read() {
+                Ok(Some(frame)) => {
+                    let kind = frame.kind & !BLOCK;
+                    let payload = if frame.kind & BLOCK == 0 {
+                        Ok(Payload::Bytes(frame.payload))
+                    } else {
+                        super::worker::place(&frame.payload)
+                            .and_then(|(offset, len)| Block::borrow(&reader.segment, WORKER_BLOCKS, offset, len))
+                            .map(Payload::Block)
+                    };
+                    self.settle_block(frame.id, reader);
+                    match payload {
+                        Ok(payload) => answers.push(Answer { worker, kind, id: frame.id, payload }),
+                        Err(_) => return answers.push(garbled(worker)),
+                    }
+                }
+                Ok(None) => break,
+                Err(_) => return answers.push(garbled(worker)),
+            }
+        }
+        if reader.ring.space().swap(0, Ordering::SeqCst) == 1 {
+            word::wake(reader.ring.space(), 1, word::ALL);
+        }
+    }
+
+    /// The worker may hold on to the block of a task that it has answered.
+    fn settle_block(&self, id: u64, reader: &mut Reader) {
+        let mut producer = self.producer.lock();
+        if let Some(lease) = producer.blocks.remove(&id) {
+            reader.kept.push(lease);
+            if reader.kept.len() % 64 == 0 {
+                reader.kept.retain(|lease| producer.arena.is_lent(*lease));
+            }
+        }
+    }
+
+    /// Takes out a worker that is dead: what it had answered, and the tasks that it had begun and not answered.
+    pub fn bury(&self, worker: u32) -> (Vec<Answer>, Vec<u64>) {
+        let mut answers = Vec::new();
+        let Some(mut reader) = self.readers.lock().get_mut(worker as usize).and_then(Option::take) else {
+            return (answers, Vec::new());
+        };
+        self.shared.posted().leave(worker);
+        self.read_one(worker, &mut reader, &mut answers);
+        let tasks = self.shared.tasks();
+        let mut lost = Vec::new();
+        for slot in tasks.held_by(worker) {
+            lost.push(self.shared.slot_word(slot, 0).load(Ordering::Relaxed));
+            tasks.free_slot(slot);
+        }
+        lost.extend(self.shared.current(worker).swap(0, Ordering::SeqCst).checked_sub(1));
+        lost.dedup();
+        lost.retain(|id| !answers.iter().any(|answer| answer.id == *id && answer.kind != GARBLED));
+        for lease in reader.kept {
+            self.producer.lock().arena.take_back(lease);
+        }
+        for id in &lost {
+            self.give_up_block(*id);
+        }
+        // A wake-up that it had taken with it is for somebody else.
+        self.shared.idle().leave(worker);
+        if tasks.is_waiting() {
+            self.wake_one();
+        }
+        (answers, lost)
+    }
+
+    /// Has every worker end once no task is offered any more.
+    pub fn close(&self) {
+        self.shared.closed().store(1, Ordering::SeqCst);
+        for worker in self.shared.idle().take_all() {
+            self.shared.wake(worker);
+        }
+    }
+
+    /// Whether the calling thread is the one that workers wake from now on, until [`Pool::stop_leading`]. False if another
+    /// thread is, or the collector is reading just now.
+    pub fn lead(&self) -> bool {
+        let listening = self.shared.listening();
+        let mine = listening.compare_exchange(COLLECTOR, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if mine {
+            self.leading.store(true, Ordering::SeqCst);
+        }
+        mine
+    }
+
+    /// Answers, for the leader: sleeps until there are some. Err when it was woken for another reason: look at what you wait
+    /// for.
+    ///
+    /// # Errors
+    /// How the sleep ended.
+    pub fn read_leading(&self, until: Option<Deadline>) -> Result<Vec<Answer>, Slept> {
+        let posted = self.shared.posted();
+        let bell = self.shared.bell();
+        let seen = bell.load(Ordering::SeqCst);
+        if !posted.is_empty() || crate::base::spin::until(|| !posted.is_empty()) {
+            return Ok(self.read());
+        }
+        let listening = self.shared.listening();
+        listening.store(LEADER, Ordering::SeqCst);
+        let slept =
+            if posted.is_empty() { word::sleep(bell, seen, until, LEADERS) } else { Slept::Woken };
+        let _ = listening.compare_exchange(LEADER, 0, Ordering::SeqCst, Ordering::SeqCst);
+        let answers = self.read();
+        if answers.is_empty() { Err(slept) } else { Ok(answers) }
+    }
+
+    /// The collector is woken again from now on.
+    pub fn stop_leading(&self) {
+        self.leading.store(false, Ordering::SeqCst);
+        self.listen();
+    }
+
+    fn listen(&self) {
+        let listening = self.shared.listening();
+        let _ = listening.compare_exchange(0, COLLECTOR, Ordering::SeqCst, Ordering::SeqCst);
+        let missed = !self.shared.posted().is_empty();
+        if missed && listening.compare_exchange(COLLECTOR, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            self.wake_collector();
+        }
+    }
+
+    /// Has the collector look.
+    pub fn wake_collector(&self) {
+        // Nothing but a full counter could fail it, and that is readable.
+        let _ = rustix::io::write(&self.collector, &1u64.to_ne_bytes());
+    }
+
+    /// For the collector, before it sleeps until [`Pool::collector`] is readable.
+    pub fn before_collector_sleeps(&self) {
+        if !self.leading.load(Ordering::SeqCst) {
+            self.listen();
+        }
+    }
+
+    /// For the collector, when it has slept: until it sleeps again nobody needs to wake it.
+    pub fn after_collector_slept(&self) {
+        let _ = rustix::io::read(&self.collector, &mut [0u8; 8]);
+        let listening = self.shared.listening();
+        let _ = listening.compare_exchange(COLLECTOR, 0, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Has the leader look, if there is one: what it waits for may have happened.
+    pub fn wake_leader(&self) {
+        if self.leading.load(Ordering::SeqCst) {
+            self.shared.bell().fetch_add(1, Ordering::SeqCst);
+            word::wake(self.shared.bell(), 1, LEADERS);
+        }
+    }
+}
+
+fn garbled(worker: u32) -> Answer {
+    Answer { worker, kind: GARBLED, id: 0, payload: Payload::Bytes(Vec::new()) }
+}

@@ -1,0 +1,179 @@
+//! A pool of worker processes, seen from one of them.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::arena::{Arena, Block};
+use super::pool::{
+    BLOCK, BLOCKS, COLLECTOR, IN_BLOCK, INLINE, INLINE_ANSWER, LEADER, LEADERS, Payload, RING, Shared, WORKER_BLOCKS,
+};
+use super::results::{Full, Ring};
+use super::segment::Segment;
+use super::word::{self, Slept};
+use crate::base::deadline::{Deadline, now_ns};
+
+/// A worker.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Shared,
+    number: u32,
+    ring: Ring,
+    arena: Arena,
+    collector: OwnedFd,
+}
+
+/// A task that this worker has begun.
+#[derive(Debug)]
+pub struct Task {
+    /// Its number.
+    pub id: u64,
+    /// Its bytes.
+    pub payload: Payload,
+}
+
+/// The place of a block, as it stands in a frame.
+pub(super) fn place(payload: &[u8]) -> io::Result<(usize, usize)> {
+    let double = |from: usize| -> Option<usize> {
+        Some(u64::from_ne_bytes(payload.get(from..from + 8)?.try_into().ok()?) as usize)
+    };
+    double(0).zip(double(8)).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a malformed frame"))
+}
+
+impl Worker {
+    /// Worker `number` of the pool whose memory is `pool`, with `own` as its own memory.
+    pub fn new(pool: Arc<Segment>, own: Arc<Segment>, number: u32, collector: OwnedFd) -> Self {
+        let ring = Ring::new(Arc::clone(&own), 0, RING);
+        let end = own.len();
+        Self { shared: Shared { segment: pool }, number, ring, arena: Arena::new(own, WORKER_BLOCKS, end), collector }
+    }
+
+    /// The next task, if one is offered.
+    ///
+    /// # Errors
+    /// `InvalidData` if what the owner wrote makes no sense.
+    pub fn take(&mut self) -> io::Result<Option<Task>> {
+        let tasks = self.shared.tasks();
+        let Some(position) = tasks.take(self.number) else { return Ok(None) };
+        let slot = tasks.slot(position);
+        let get = |index| self.shared.slot_word(slot, index).load(Ordering::Relaxed);
+        let (id, len) = (get(0), get(1));
+        self.shared.began(self.number).store(now_ns(), Ordering::Relaxed);
+        self.shared.current(self.number).store(id + 1, Ordering::Release);
+        let payload = if len == IN_BLOCK {
+            Payload::Block(Block::borrow(&self.shared.segment, BLOCKS, get(2) as usize, get(3) as usize)?)
+        } else if len <= INLINE as u64 {
+            let mut bytes = vec![0; len as usize];
+            let from = self.shared.slot_bytes(slot, bytes.len());
+            // SAFETY: the slot is this worker's until it is freed, and so many bytes are inside, as just checked.
+            unsafe { std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), bytes.len()) };
+            Payload::Bytes(bytes)
+        } else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a malformed task"));
+        };
+        tasks.free(position);
+        Ok(Some(Task { id, payload }))
+    }
+
+    /// As [`Worker::take`], or sleeps until there may be a task: Ok(None) when the pool is closed and no task is left.
+    ///
+    /// # Errors
+    /// How the sleep ended, or what [`Worker::take`] reports.
+    pub fn take_or_sleep(&mut self, until: Option<Deadline>) -> Result<io::Result<Option<Task>>, Slept> {
+        match self.take() {
+            Ok(None) => {}
+            done => return Ok(done),
+        }
+        let waiting = || self.shared.tasks().is_waiting() || self.shared.closed().load(Ordering::SeqCst) != 0;
+        if crate::base::spin::until(waiting) {
+            return self.take_or_end();
+        }
+        let awake = self.shared.awake(self.number);
+        awake.store(0, Ordering::SeqCst);
+        self.shared.idle().enter(self.number);
+        let slept = if waiting() { Slept::Woken } else { word::sleep(awake, 0, until, word::ALL) };
+        let was_picked = !self.shared.idle().leave(self.number);
+        let taken = self.take_or_end();
+        // Whoever woke this worker did so for one task; there may be another, whose wake-up has come here as well.
+        if was_picked && matches!(taken, Ok(Ok(Some(_)))) && self.shared.tasks().is_waiting() {
+            self.shared.wake_one();
+        }
+        match taken {
+            Err(Slept::Woken) => Err(slept),
+            taken => taken,
+        }
+    }
+
+    fn take_or_end(&mut self) -> Result<io::Result<Option<Task>>, Slept> {
+        let closed = self.shared.closed().load(Ordering::SeqCst) != 0;
+        match self.take() {
+            Ok(None) if !closed => Err(Slept::Woken),
+            done => Ok(done),
+        }
+    }
+
+    /// Puts `parts` into a block if they are too long for a frame; what is to be written then.
+    ///
+    /// # Errors
+    /// No memory for them.
+    pub fn place(&mut self, parts: &[&[u8]]) -> io::Result<Option<[u8; 16]>> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if len <= INLINE_ANSWER {
+            return Ok(None);
+        }
+        let lease = self.arena.lend(parts)?;
+        let mut place = [0; 16];
+        place[..8].copy_from_slice(&(lease.offset as u64).to_ne_bytes());
+        place[8..].copy_from_slice(&(len as u64).to_ne_bytes());
+        Ok(Some(place))
+    }
+
+    /// Answers; `ends` says that the task is over with that. Err if there is no room yet: sleeps until there may be.
+    ///
+    /// # Errors
+    /// How the sleep ended; nothing is written then.
+    pub fn answer(
+        &mut self,
+        kind: u32,
+        id: u64,
+        parts: &[&[u8]],
+        placed: Option<&[u8; 16]>,
+        until: Option<Deadline>,
+    ) -> Result<(), Slept> {
+        let written = |ring: &mut Ring| match placed {
+            Some(place) => ring.write(kind | BLOCK, id, &[place]),
+            None => ring.write(kind, id, parts),
+        };
+        if let Err(Full) = written(&mut self.ring) {
+            self.ring.space().store(1, Ordering::SeqCst);
+            if let Err(Full) = written(&mut self.ring) {
+                self.post();
+                return Err(word::sleep(self.ring.space(), 1, until, word::ALL));
+            }
+        }
+        self.post();
+        Ok(())
+    }
+
+    /// The task is over.
+    pub fn finish(&self) {
+        self.shared.current(self.number).store(0, Ordering::Release);
+    }
+
+    /// Tells the pool's owner that there is something to read.
+    fn post(&self) {
+        self.shared.posted().enter(self.number);
+        let listening = self.shared.listening();
+        let whom = listening.load(Ordering::SeqCst);
+        if whom == 0 || listening.compare_exchange(whom, 0, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            return;
+        }
+        if whom == LEADER {
+            self.shared.bell().fetch_add(1, Ordering::SeqCst);
+            word::wake(self.shared.bell(), 1, LEADERS);
+        } else if whom == COLLECTOR {
+            let _ = rustix::io::write(&self.collector, &1u64.to_ne_bytes());
+        }
+    }
+}
