@@ -13,6 +13,7 @@ compile_error!("tress supports CPython 3.11 and later only");
 mod attach;
 mod base;
 mod error;
+mod processes;
 mod threads;
 
 use pyo3::prelude::*;
@@ -31,6 +32,12 @@ mod _native {
     use crate::base::timer::Timers;
     #[pymodule_export]
     use crate::base::waits::{Waiting, waits};
+    #[pymodule_export]
+    use crate::processes::payload::SharedBlock;
+    #[pymodule_export]
+    use crate::processes::pool::{ProcessPool, WorkerSeat, mark_begun};
+    #[pymodule_export]
+    use crate::processes::worker::{PoolWorker, end_with};
     #[pymodule_export]
     use crate::threads::barrier::Barrier;
     #[pymodule_export]

@@ -13,6 +13,8 @@ pub mod segment;
 pub mod slots;
 pub mod tasks;
 #[cfg(not(loom))]
+pub mod watch;
+#[cfg(not(loom))]
 pub mod word;
 #[cfg(not(loom))]
 pub mod worker;

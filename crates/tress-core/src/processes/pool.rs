@@ -373,7 +373,9 @@ impl Pool {
                         Ok(Payload::Bytes(frame.payload))
                     } else {
                         super::worker::place(&frame.payload)
-                            .and_then(|(offset, len)| Block::borrow(&reader.segment, WORKER_BLOCKS, offset, len))
+                            .and_then(|(offset, len)| {
+                                Block::borrow(&reader.segment, WORKER_BLOCKS, offset, len)
+                            })
                             .map(Payload::Block)
                     };
                     self.settle_block(frame.id, reader);
@@ -466,8 +468,7 @@ impl Pool {
         }
         let listening = self.shared.listening();
         listening.store(LEADER, Ordering::SeqCst);
-        let slept =
-            if posted.is_empty() { word::sleep(bell, seen, until, LEADERS) } else { Slept::Woken };
+        let slept = if posted.is_empty() { word::sleep(bell, seen, until, LEADERS) } else { Slept::Woken };
         let _ = listening.compare_exchange(LEADER, 0, Ordering::SeqCst, Ordering::SeqCst);
         let answers = self.read();
         if answers.is_empty() { Err(slept) } else { Ok(answers) }

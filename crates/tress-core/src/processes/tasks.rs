@@ -84,7 +84,8 @@ impl<'a> Tasks<'a> {
                     .compare_exchange(seen, word(TAKEN, worker, lap), Ordering::SeqCst, Ordering::SeqCst)
                     .is_ok();
             // Whoever sees that the task at the head is somebody's moves the head on: its taker may be dead.
-            let moved = self.head.compare_exchange(position, position + 1, Ordering::SeqCst, Ordering::SeqCst);
+            let moved =
+                self.head.compare_exchange(position, position + 1, Ordering::SeqCst, Ordering::SeqCst);
             if mine {
                 return Some(position);
             }
@@ -138,7 +139,8 @@ impl<'a> Tasks<'a> {
     /// The slots that `worker` had taken and not given back when it died: at most one, unless it did as it liked.
     pub fn held_by(&self, worker: u32) -> Vec<usize> {
         let of_worker = u64::from(worker) << 2 | TAKEN;
-        let held = |slot: &usize| self.words[*slot].load(Ordering::Acquire) & u64::from(u32::MAX) == of_worker;
+        let held =
+            |slot: &usize| self.words[*slot].load(Ordering::Acquire) & u64::from(u32::MAX) == of_worker;
         (0..self.words.len()).filter(held).collect()
     }
 

@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 
 use super::arena::{Arena, Block};
 use super::pool::{
-    BLOCK, BLOCKS, COLLECTOR, IN_BLOCK, INLINE, INLINE_ANSWER, LEADER, LEADERS, Payload, RING, Shared, WORKER_BLOCKS,
+    BLOCK, BLOCKS, COLLECTOR, IN_BLOCK, INLINE, INLINE_ANSWER, LEADER, LEADERS, Payload, RING, Shared,
+    WORKER_BLOCKS,
 };
-use super::results::{Full, Ring};
+use super::results::Ring;
 use super::segment::Segment;
 use super::word::{self, Slept};
 use crate::base::deadline::{Deadline, now_ns};
@@ -46,7 +47,13 @@ impl Worker {
     pub fn new(pool: Arc<Segment>, own: Arc<Segment>, number: u32, collector: OwnedFd) -> Self {
         let ring = Ring::new(Arc::clone(&own), 0, RING);
         let end = own.len();
-        Self { shared: Shared { segment: pool }, number, ring, arena: Arena::new(own, WORKER_BLOCKS, end), collector }
+        Self {
+            shared: Shared { segment: pool },
+            number,
+            ring,
+            arena: Arena::new(own, WORKER_BLOCKS, end),
+            collector,
+        }
     }
 
     /// The next task, if one is offered.
@@ -129,7 +136,19 @@ impl Worker {
         Ok(Some(place))
     }
 
-    /// Answers; `ends` says that the task is over with that. Err if there is no room yet: sleeps until there may be.
+    /// Answers, if there is room for it now; `placed` is what [`Worker::place`] said of `parts`.
+    pub fn answer_at_once(&mut self, kind: u32, id: u64, parts: &[&[u8]], placed: Option<&[u8; 16]>) -> bool {
+        let written = match placed {
+            Some(place) => self.ring.write(kind | BLOCK, id, &[place]),
+            None => self.ring.write(kind, id, parts),
+        };
+        if written.is_ok() {
+            self.post();
+        }
+        written.is_ok()
+    }
+
+    /// As [`Worker::answer_at_once`], but sleeps until there may be room.
     ///
     /// # Errors
     /// How the sleep ended; nothing is written then.
@@ -141,19 +160,14 @@ impl Worker {
         placed: Option<&[u8; 16]>,
         until: Option<Deadline>,
     ) -> Result<(), Slept> {
-        let written = |ring: &mut Ring| match placed {
-            Some(place) => ring.write(kind | BLOCK, id, &[place]),
-            None => ring.write(kind, id, parts),
-        };
-        if let Err(Full) = written(&mut self.ring) {
-            self.ring.space().store(1, Ordering::SeqCst);
-            if let Err(Full) = written(&mut self.ring) {
-                self.post();
-                return Err(word::sleep(self.ring.space(), 1, until, word::ALL));
-            }
+        if self.answer_at_once(kind, id, parts, placed) {
+            return Ok(());
         }
-        self.post();
-        Ok(())
+        self.ring.space().store(1, Ordering::SeqCst);
+        if self.answer_at_once(kind, id, parts, placed) {
+            return Ok(());
+        }
+        Err(word::sleep(self.ring.space(), 1, until, word::ALL))
     }
 
     /// The task is over.

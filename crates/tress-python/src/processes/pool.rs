@@ -1,0 +1,387 @@
+//! The owner's side of a pool of processes.
+
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+use tress_core::base::completion::{Access, Begin};
+use tress_core::base::deadline::{Deadline, now_ns};
+use tress_core::base::fork;
+use tress_core::base::sync::Mutex;
+use tress_core::processes::pool::{Answer, Pool, Refused};
+use tress_core::processes::segment::Segment;
+use tress_core::processes::word::Slept;
+
+use crate::attach;
+use crate::base::argument::Timeout;
+use crate::base::calls;
+use crate::threads::future::{Future, Outcome};
+
+use super::payload::{self, Outgoing};
+
+/// Answers of this kind and below (0 is a result) end a future; the rest is the Python side's.
+const EXCEPTION: u32 = 1;
+
+/// A leader looks at its own future as often as that, whoever ends it.
+const LOOK_NS: u64 = 50_000_000;
+
+struct Entry {
+    future: Py<Future>,
+    position: u64,
+}
+
+/// Answers that are nothing to a future: worker, kind, task, pickle.
+type Event = (u32, u32, u64, Py<PyAny>);
+
+/// The shared memory of a pool of processes, and the futures of the tasks in it.
+#[pyclass(module = "tress._native", frozen)]
+pub struct ProcessPool {
+    pool: Pool,
+    entries: Mutex<HashMap<u64, Entry>>,
+    events: Mutex<Vec<Event>>,
+    /// Answers that are the collector's to hand on.
+    deferred: Mutex<Vec<Answer>>,
+    next_id: AtomicU64,
+    hungry: AtomicBool,
+    generation: u32,
+}
+
+/// What one worker is given: to be kept until the worker has it.
+#[pyclass(module = "tress._native", frozen)]
+pub struct WorkerSeat {
+    #[pyo3(get)]
+    number: u32,
+    segment: Arc<Segment>,
+}
+
+#[pymethods]
+impl WorkerSeat {
+    /// The file descriptor and the length of the worker's own memory.
+    #[getter]
+    fn memory(&self) -> (RawFd, usize) {
+        (self.segment.fd().as_raw_fd(), self.segment.len())
+    }
+}
+
+impl ProcessPool {
+    /// A child of a fork shares the memory with its parent, whose pool it is.
+    fn check_here(&self) -> PyResult<()> {
+        if self.generation == fork::generation() {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err(
+            "this pool of processes belongs to the parent process; make one of your own after a fork",
+        ))
+    }
+
+    /// Ends the futures that `answers` are for. Only the collector calls done-callbacks, and runs whatever else may want a lock
+    /// that a thread which waits for a result holds.
+    fn settle(&self, py: Python<'_>, answers: Vec<Answer>, collects: bool) -> PyResult<()> {
+        let mut left = false;
+        for answer in answers {
+            if answer.kind > EXCEPTION {
+                let (pickle, _) = match payload::open(py, answer.payload) {
+                    Ok(opened) => opened,
+                    Err(_) => (PyBytes::new(py, b"").into_any(), None),
+                };
+                self.events.lock().push((answer.worker, answer.kind, answer.id, pickle.unbind()));
+                left = true;
+                continue;
+            }
+            let future = {
+                let entries = self.entries.lock();
+                entries.get(&answer.id).map(|entry| entry.future.clone_ref(py))
+            };
+            let Some(future) = future else { continue };
+            let future = future.into_bound(py);
+            if !collects && future.get().has_callbacks(py) {
+                self.deferred.lock().push(answer);
+                left = true;
+                continue;
+            }
+            let entry = self.entries.lock().remove(&answer.id);
+            drop(entry);
+            let outcome = unpickle(py, answer);
+            if let Err(error) = Future::finish(&future, outcome) {
+                // It was cancelled, or ended by somebody else.
+                if !future.get().completion().state().is_done() {
+                    return Err(error);
+                }
+            }
+        }
+        if left && !collects {
+            self.pool.wake_collector();
+        }
+        Ok(())
+    }
+
+    /// Waits for `future` as the thread that reads the answers. False when another does.
+    fn lead(&self, py: Python<'_>, future: &Bound<'_, Future>, deadline: Option<Deadline>) -> PyResult<bool> {
+        let completion = future.get().completion();
+        while !completion.state().is_done() && !deadline.is_some_and(Deadline::has_passed) {
+            if self.hungry.load(Ordering::Relaxed) || !self.pool.lead() {
+                return Ok(false);
+            }
+            let mut read = Vec::new();
+            let outcome = attach::wait_shared(py, deadline, |until| {
+                let look = Deadline::after_ns(LOOK_NS);
+                let sooner = until.map_or(look, |until| until.min(look));
+                match self.pool.read_leading(Some(sooner)) {
+                    Ok(answers) => {
+                        read = answers;
+                        Ok(())
+                    }
+                    Err(_) if completion.state().is_done() => Ok(()),
+                    Err(Slept::TimedOut) if until.is_none_or(|until| now_ns() < until.as_ns()) => {
+                        Err(Slept::Woken)
+                    }
+                    Err(slept) => Err(slept),
+                }
+            });
+            // Foreign code runs from here on, and others must not wait for it.
+            self.pool.stop_leading();
+            self.settle(py, read, false)?;
+            outcome?;
+        }
+        Ok(true)
+    }
+}
+
+/// The outcome that `answer` brings.
+fn unpickle(py: Python<'_>, answer: Answer) -> Outcome {
+    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static LOADS_APART: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static UNREADABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let failed = answer.kind == EXCEPTION;
+    let loaded = payload::open(py, answer.payload).and_then(|(pickle, buffers)| match buffers {
+        None => calls::call(LOADS.import(py, "pickle", "loads")?, &PyTuple::new(py, [pickle])?),
+        Some(buffers) => {
+            let loads = LOADS_APART.import(py, "tress.concurrent.futures._pickling", "loads_apart")?;
+            calls::call(loads, &PyTuple::new(py, [pickle, buffers.into_any()])?)
+        }
+    });
+    match loaded {
+        Ok(value) if failed => Outcome::Exception(value.unbind()),
+        Ok(value) => Outcome::Result(value.unbind()),
+        Err(error) => {
+            let made = UNREADABLE
+                .import(py, "tress.concurrent.futures._pickling", "unreadable")
+                .and_then(|unreadable| unreadable.call1((error.value(py),)));
+            Outcome::Exception(match made {
+                Ok(error) => error.unbind(),
+                Err(error) => error.into_value(py).into_any(),
+            })
+        }
+    }
+}
+
+/// Notes that the call of `future` has begun, unless it has ended or somebody else did.
+#[pyfunction]
+pub fn mark_begun(future: &Bound<'_, Future>) {
+    if let Ok(Begin::Cancelled(wakes)) = future.get().completion().begin(Access::Free) {
+        wakes.wake();
+    }
+}
+
+#[pymethods]
+impl ProcessPool {
+    #[new]
+    fn new() -> PyResult<Self> {
+        Ok(Self {
+            pool: Pool::create()?,
+            entries: Mutex::new(HashMap::new()),
+            events: Mutex::new(Vec::new()),
+            deferred: Mutex::new(Vec::new()),
+            next_id: AtomicU64::new(0),
+            hungry: AtomicBool::new(false),
+            generation: fork::generation(),
+        })
+    }
+
+    /// The file descriptor and the length of the memory that every worker is given.
+    #[getter]
+    fn memory(&self) -> (RawFd, usize) {
+        (self.pool.segment().fd().as_raw_fd(), self.pool.segment().len())
+    }
+
+    /// The file descriptor that becomes readable when the collector is to look; every worker is given it.
+    #[getter]
+    fn collector(&self) -> RawFd {
+        self.pool.collector().as_raw_fd()
+    }
+
+    /// Room for one more worker.
+    fn add_worker(&self) -> PyResult<WorkerSeat> {
+        self.check_here()?;
+        match self.pool.add_worker()? {
+            Some((number, segment)) => Ok(WorkerSeat { number, segment }),
+            None => Err(PyRuntimeError::new_err("a pool of processes has at most 1024 workers")),
+        }
+    }
+
+    /// Offers a task: its number, or None if there is no room for it now.
+    #[pyo3(signature = (future, pickle, buffers=None))]
+    fn offer(
+        &self,
+        future: &Bound<'_, Future>,
+        pickle: &Bound<'_, PyAny>,
+        buffers: Option<&Bound<'_, PyList>>,
+    ) -> PyResult<Option<u64>> {
+        self.check_here()?;
+        let outgoing = Outgoing::new(pickle, buffers)?;
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        // A worker may have answered before the entry is there, but answers are read attached.
+        let position = match self.pool.offer(id, &outgoing.parts()) {
+            Ok(position) => position,
+            Err(Refused::Full) => return Ok(None),
+            Err(Refused::OutOfMemory(error)) => {
+                return Err(PyMemoryError::new_err(format!("no shared memory for the task: {error}")));
+            }
+        };
+        self.entries.lock().insert(id, Entry { future: future.clone().unbind(), position });
+        self.pool.wake_one();
+        Ok(Some(id))
+    }
+
+    /// Takes a task back that no worker has begun; whether that was so.
+    fn take_back(&self, id: u64) -> bool {
+        let position = self.entries.lock().get(&id).map(|entry| entry.position);
+        let taken = position.is_some_and(|position| self.pool.take_back(id, position));
+        if taken {
+            let entry = self.entries.lock().remove(&id);
+            drop(entry);
+        }
+        taken
+    }
+
+    /// Whether a worker has begun the task.
+    fn is_begun(&self, id: u64) -> bool {
+        let position = self.entries.lock().get(&id).map(|entry| entry.position);
+        position.is_none_or(|position| self.pool.is_begun(position))
+    }
+
+    /// Waits until `future` has ended or `timeout` seconds have passed, reading answers if nobody else does.
+    #[pyo3(signature = (future, timeout=None))]
+    fn wait_for(&self, future: &Bound<'_, Future>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = future.py();
+        let deadline = Timeout::optional(timeout)?.deadline();
+        if self.generation != fork::generation() || !self.lead(py, future, deadline)? {
+            Future::wait_until(future, deadline, "Future.result")?;
+        }
+        Ok(())
+    }
+
+    /// For the collector: ends the futures of what has been answered; the answers that are for no future.
+    fn collect(&self, py: Python<'_>) -> PyResult<Vec<Event>> {
+        let deferred = std::mem::take(&mut *self.deferred.lock());
+        self.settle(py, deferred, true)?;
+        let answers = self.pool.read();
+        let some = !answers.is_empty();
+        self.settle(py, answers, true)?;
+        if some {
+            self.pool.wake_leader();
+        }
+        Ok(std::mem::take(&mut *self.events.lock()))
+    }
+
+    /// For the collector, before it sleeps until `collector` is readable.
+    fn before_sleep(&self) {
+        self.pool.before_collector_sleeps();
+    }
+
+    /// For the collector, when it has slept.
+    fn after_sleep(&self) {
+        self.pool.after_collector_slept();
+    }
+
+    /// Has the collector look.
+    fn wake_collector(&self) {
+        self.pool.wake_collector();
+    }
+
+    /// Takes out a worker that is dead: the futures of the tasks that it had begun and not answered.
+    fn bury(&self, py: Python<'_>, worker: u32) -> PyResult<Vec<Py<Future>>> {
+        let (answers, lost) = self.pool.bury(worker);
+        self.settle(py, answers, true)?;
+        let mut entries = self.entries.lock();
+        let futures = lost.iter().filter_map(|id| entries.remove(id)).map(|entry| entry.future).collect();
+        drop(entries);
+        Ok(futures)
+    }
+
+    /// The futures of all tasks that have not been answered; they are nothing to the pool any more.
+    fn abandon(&self) -> Vec<Py<Future>> {
+        let entries = std::mem::take(&mut *self.entries.lock());
+        entries.into_values().map(|entry| entry.future).collect()
+    }
+
+    /// The futures of all tasks that have not been answered.
+    fn futures(&self, py: Python<'_>) -> Vec<Py<Future>> {
+        self.entries.lock().values().map(|entry| entry.future.clone_ref(py)).collect()
+    }
+
+    /// Says whether calls wait for room: then every answer is the collector's, who offers them.
+    fn set_hungry(&self, hungry: bool) {
+        self.hungry.store(hungry, Ordering::Relaxed);
+    }
+
+    /// Has a leader look whether what it waits for has happened.
+    fn wake_leader(&self) {
+        self.pool.wake_leader();
+    }
+
+    /// Has every worker end once no task is offered any more.
+    fn close(&self) {
+        self.pool.close();
+    }
+
+    /// The future of the task that `worker` is at, and for how many seconds.
+    fn current(&self, py: Python<'_>, worker: u32) -> Option<(Py<Future>, f64)> {
+        let (id, since) = self.pool.current(worker)?;
+        let future = self.entries.lock().get(&id)?.future.clone_ref(py);
+        Some((future, now_ns().saturating_sub(since) as f64 / 1e9))
+    }
+
+    /// How many tasks have been offered and not been answered.
+    #[getter]
+    fn unfinished(&self) -> usize {
+        self.entries.lock().len()
+    }
+
+    /// How many workers sleep.
+    #[getter]
+    fn idle(&self) -> usize {
+        self.pool.idle()
+    }
+
+    /// How many bytes of large tasks are with workers, or wait for one.
+    #[getter]
+    fn lent_bytes(&self) -> usize {
+        self.pool.lent_bytes()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(entries) = self.entries.try_lock() {
+            for entry in entries.values() {
+                visit.call(&entry.future)?;
+            }
+        }
+        if let Some(events) = self.events.try_lock() {
+            for (_, _, _, pickle) in events.iter() {
+                visit.call(pickle)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        drop(self.abandon());
+        drop(std::mem::take(&mut *self.events.lock()));
+    }
+}

@@ -1,0 +1,66 @@
+"""Pickling for other processes: what `multiprocessing` can pickle, large buffers beside the pickle.
+
+Buffers that protocol 5 hands out (arrays, bytearrays of those who ask for it) go into shared
+memory as they are, and the other side reads them where they lie.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import multiprocessing.reduction as _reduction
+import pickle
+from collections import ChainMap
+from collections.abc import Iterable
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+# Buffers below this many bytes are cheaper inside the pickle.
+_APART = 32 * 1024
+
+# A message has room for so many lengths.
+_MOST_BUFFERS = 500
+
+loads = pickle.loads
+
+_Standard = _reduction.ForkingPickler
+
+
+class _Pickler(pickle.Pickler):
+    # As the standard class's, but looked up in the tables as they are now, so that nothing is
+    # copied for each pickle.
+    dispatch_table = ChainMap(
+        _Standard._extra_reducers,  # type: ignore[attr-defined]
+        copyreg.dispatch_table,
+    )
+
+
+def dumps(value: Any) -> tuple[Any, list[pickle.PickleBuffer] | None]:
+    """The pickle of `value`, as a buffer, and the buffers that go beside it."""
+    if _reduction.ForkingPickler is not _Standard:
+        # Somebody has put a pickler of their own in place.
+        return _reduction.ForkingPickler.dumps(value), None
+    file = io.BytesIO()
+    buffers: list[pickle.PickleBuffer] = []
+
+    def keep_apart(buffer: pickle.PickleBuffer) -> bool:
+        if len(buffers) == _MOST_BUFFERS or buffer.raw().nbytes < _APART:
+            return True
+        buffers.append(buffer)
+        return False
+
+    _Pickler(file, pickle.HIGHEST_PROTOCOL, buffer_callback=keep_apart).dump(value)
+    return file.getbuffer(), buffers or None
+
+
+def loads_apart(pickled: Any, buffers: Iterable[Any]) -> Any:
+    """The value of a pickle whose large buffers are beside it."""
+    return pickle.loads(pickled, buffers=buffers)
+
+
+def unreadable(error: BaseException) -> BrokenProcessPool:
+    """What a call ends with whose result cannot be unpickled here."""
+    broken = BrokenProcessPool("the result of the call cannot be unpickled")
+    broken.__cause__ = error
+    return broken
+

@@ -1,0 +1,425 @@
+"""The owner's side of a pool of processes: starting workers, seeing them die, ending.
+
+Calls are pickled where they are submitted, as long as there is room for them; the others wait,
+unpickled, in `backlog`, and are offered by the collector, which is the one thread of a pool. It
+sleeps until a worker has answered and nobody waits for the answer, or until a worker has died.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.process as _std_module
+import os
+import select
+import signal
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from traceback import format_exception
+from typing import Any
+
+from tress import _native
+from tress._thread import Thread
+from tress.concurrent.futures import _process_worker
+from tress.concurrent.futures._base import Future
+from tress.concurrent.futures._pickling import dumps, unreadable
+from tress.concurrent.futures._process_worker import Seat
+
+# Its private names are used: the registry of what is to end when the interpreter does.
+_std: Any = _std_module
+
+# Tasks of at least so many bytes count towards the room for large ones,
+_LARGE = 64 * 1024
+# of which so many bytes are filled ahead of the workers.
+_AHEAD = 512 * 1024 * 1024
+
+_ABRUPT = "A child process terminated abruptly, the process pool is not usable anymore"
+_PENDING = "A process in the process pool was terminated abruptly while the future was running or pending."
+
+
+class WorkerLostError(BrokenProcessPool):
+    """The worker process that made the call has died: `pid`, `exitcode` (-N for signal N)."""
+
+    def __init__(self, message: str, pid: int | None = None, exitcode: int | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
+        self.exitcode = exitcode
+
+
+class ProcessFuture(Future[Any]):
+    """The outcome of a call that is made in another process."""
+
+    __slots__ = ("_call", "_engine", "_losses", "_task")
+
+    def __init__(self, engine: Engine, call: Any) -> None:
+        super().__init__()
+        self._engine = engine
+        # What is to be pickled, until it is.
+        self._call: Any = call
+        self._task: int | None = None
+        # How often a worker has died of it, or while at it.
+        self._losses = 0
+
+    def cancel(self) -> bool:
+        """Cancels the call, if no worker has begun it: True then, or if it was cancelled before."""
+        task = self._task
+        if task is None or self.done():
+            return super().cancel()
+        if self._engine.pool.take_back(task):
+            cancelled = super().cancel()
+            self.set_running_or_notify_cancel()
+            self._engine.pool.wake_collector()
+            return cancelled
+        _native.mark_begun(self)
+        return super().cancel()
+
+    def running(self) -> bool:
+        """Whether a worker is making the call now."""
+        if self._task is not None and not self.done() and self._engine.pool.is_begun(self._task):
+            _native.mark_begun(self)
+        return super().running()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Returns what the call returned, or raises what it raised, once it has finished.
+
+        `timeout` is in seconds, None waits for ever. Raises TimeoutError when it passes first,
+        and CancelledError when the call was cancelled. A timeout or a signal takes nothing.
+        """
+        if not self.done():
+            self._engine.pool.wait_for(self, timeout)
+            timeout = 0
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Returns the exception that the call raised, or None, once it has finished.
+
+        `timeout` and what is raised are as for `result`.
+        """
+        if not self.done():
+            self._engine.pool.wait_for(self, timeout)
+            timeout = 0
+        return super().exception(timeout)
+
+    def __repr__(self) -> str:
+        self.running()
+        return super().__repr__()
+
+
+class Engine:
+    """What a pool has, apart from the executor that its user has: the executor may be dropped."""
+
+    def __init__(
+        self,
+        context: Any,
+        max_workers: int,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        max_tasks: int | None,
+        on_worker_lost: str,
+        max_retries: int,
+    ) -> None:
+        self.pool = _native.ProcessPool()
+        self.context = context
+        self.max_workers = max_workers
+        self.begin = (initializer, initargs, max_tasks)
+        self.on_worker_lost = on_worker_lost
+        self.max_retries = max_retries
+        self.keeps_calls = on_worker_lost == "retry"
+        # Guards what follows, and the starting of workers.
+        self.lock = threading.Lock()
+        self.backlog: deque[ProcessFuture] = deque()
+        self.processes: dict[int, Any] = {}
+        self.workers: dict[int, tuple[Any, int, int]] = {}  # pidfd -> process, seat's number, pidfd
+        self.retired: set[int] = set()  # seats
+        self.ended = False
+        self.stopping = False
+        self.out_of_memory = _kills_for_memory()
+        self.poller = select.epoll()
+        self.poller.register(self.pool.collector, select.EPOLLIN)
+
+    # --- Offering calls. ---------------------------------------------------------------------
+
+    def submit(self, future: ProcessFuture) -> None:
+        """Offers the call of `future`, or puts it in line."""
+        if self.backlog or not self.offer(future):
+            self.backlog.append(future)
+            if len(self.backlog) == 1:
+                self.pool.set_hungry(True)
+                self.pool.wake_collector()
+
+    def offer(self, future: ProcessFuture) -> bool:
+        """Whether there was room for the call, or it has ended otherwise."""
+        try:
+            pickled, buffers = dumps(future._call)
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                raise
+            _end(future, _with_remote_traceback(error))
+            return True
+        size = len(pickled) + (sum(buffer.raw().nbytes for buffer in buffers) if buffers else 0)
+        if size >= _LARGE and self.pool.unfinished and self.pool.lent_bytes + size > _AHEAD:
+            return False
+        try:
+            task = self.pool.offer(future, pickled, buffers)
+        except MemoryError as error:
+            _end(future, error)
+            return True
+        if task is None:
+            if self.pool.unfinished:
+                return False
+            _end(future, MemoryError(f"no room in shared memory for a call of {size} bytes"))
+            return True
+        future._task = task
+        if not self.keeps_calls:
+            future._call = None
+        return True
+
+    def refill(self) -> None:
+        """Offers what is in line, as far as there is room. For the collector."""
+        while self.backlog:
+            future = self.backlog[0]
+            if future.cancelled():
+                future.set_running_or_notify_cancel()
+            elif not self.offer(future):
+                return
+            self.backlog.popleft()
+        self.pool.set_hungry(bool(self.backlog))
+
+    @property
+    def unfinished(self) -> int:
+        return self.pool.unfinished + len(self.backlog)
+
+    # --- Workers. ----------------------------------------------------------------------------
+
+    def start_workers(self, count: int) -> None:
+        """Starts workers until there are `count`. Holds `lock`."""
+        while len(self.processes) < count and not self.stopping:
+            seat = self.pool.add_worker()
+            process = self.context.Process(
+                target=_process_worker.serve, args=(Seat(self.pool, seat), *self.begin)
+            )
+            try:
+                process.start()
+                pidfd = os.pidfd_open(process.pid)
+            except BaseException:
+                self.pool.bury(seat.number)
+                raise
+            self.processes[process.pid] = process
+            self.workers[pidfd] = (process, seat.number, pidfd)
+            self.poller.register(pidfd, select.EPOLLIN)
+
+    def bury(self, pidfd: int) -> tuple[Any, list[Any], bool]:
+        """Takes out a worker that has ended: its process, the futures it had begun, and whether
+        it was to end."""
+        process, seat, _ = self.workers.pop(pidfd)
+        self.poller.unregister(pidfd)
+        os.close(pidfd)
+        process.join()
+        lost = self.pool.bury(seat)
+        self.pool.wake_leader()
+        with self.lock:
+            self.processes.pop(process.pid, None)
+        retired = seat in self.retired
+        self.retired.discard(seat)
+        return process, lost, retired
+
+    def lost(self, process: Any, futures: list[ProcessFuture]) -> None:
+        """Decides about the calls that were with a worker that has died; the pool goes on."""
+        error = WorkerLostError(self.describe(process), process.pid, process.exitcode)
+        for future in futures:
+            future._losses += 1
+            if self.on_worker_lost == "retry" and future._losses <= self.max_retries:
+                future._task = None
+                self.backlog.appendleft(future)
+            else:
+                _end(future, error)
+
+    def describe(self, process: Any) -> str:
+        code = process.exitcode
+        if code is not None and code < 0:
+            try:
+                how = f"was killed by {signal.Signals(-code).name}"
+            except ValueError:
+                how = f"was killed by signal {-code}"
+            if code == -signal.SIGKILL and _kills_for_memory() > self.out_of_memory:
+                how += " (out of memory?)"
+        else:
+            how = f"ended with exit code {code}"
+        return f"the worker process {process.pid} {how} during the call"
+
+
+def _kills_for_memory() -> int:
+    """How many processes the kernel has killed for memory since it runs."""
+    try:
+        with open("/proc/vmstat") as file:
+            for line in file:
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def _end(future: Future[Any], error: BaseException) -> None:
+    """Ends `future` with `error`, unless it has ended."""
+    try:
+        future.set_exception(error)
+    except _std._base.InvalidStateError:
+        pass
+
+
+def _with_remote_traceback(error: BaseException) -> BaseException:
+    text = "".join(format_exception(type(error), error, error.__traceback__))
+    error.__cause__ = _std._RemoteTraceback(f'\n"""\n{text}"""')
+    return error
+
+
+class Wakeup:
+    """What the standard module's exit handler wakes a pool by."""
+
+    def __init__(self, pool: _native.ProcessPool) -> None:
+        self._pool = pool
+
+    def wakeup(self) -> None:
+        self._pool.wake_collector()
+
+
+class Collector(Thread):
+    """The thread of a pool."""
+
+    def __init__(self, executor: Any, engine: Engine) -> None:
+        super().__init__(name="ProcessPoolExecutor")
+        pool = engine.pool
+        self.engine = engine
+        self.executor = weakref.ref(executor, lambda _: pool.wake_collector())
+        _std._threads_wakeups[self] = Wakeup(pool)
+
+    def run(self) -> None:
+        try:
+            while not self.turn():
+                pass
+        except BaseException as error:
+            self.break_pool(_ABRUPT, error)
+            raise
+        finally:
+            self.engine.ended = True
+            self.engine.poller.close()
+
+    def turn(self) -> bool:
+        """Sleeps until there is something to do, and does it; True when that was the last."""
+        engine, pool = self.engine, self.engine.pool
+        pool.before_sleep()
+        ready = engine.poller.poll()
+        pool.after_sleep()
+        broken = self.hear(pool.collect())
+        for fd, _ in ready:
+            if fd in engine.workers and self.mourn(fd):
+                return True
+        if broken is not None:
+            self.break_pool(_ABRUPT, broken)
+            return True
+        if self.is_over():
+            self.finish()
+            return True
+        engine.refill()
+        self.replace()
+        return False
+
+    def hear(self, events: list[Any]) -> BaseException | None:
+        """What workers said that is no result; an error if the pool cannot go on."""
+        engine = self.engine
+        for worker, kind, _task, _pickled in events:
+            if kind == _process_worker.RETIRED:
+                engine.retired.add(worker)
+                self.await_end(worker)
+            elif kind == _process_worker.FAILED_TO_BEGIN:
+                return BrokenProcessPool("the initializer of a worker failed")
+            elif kind not in (_process_worker.RESULT, _process_worker.EXCEPTION):
+                return BrokenProcessPool("a worker has written what makes no sense")
+        return None
+
+    def await_end(self, seat: int) -> None:
+        for pidfd, (process, number, _) in list(self.engine.workers.items()):
+            if number == seat:
+                process.join()
+                self.mourn(pidfd)
+
+    def mourn(self, pidfd: int) -> bool:
+        """A worker has ended; True if the pool has with it."""
+        engine = self.engine
+        process, lost, retired = engine.bury(pidfd)
+        if retired and not lost:
+            return False
+        if engine.on_worker_lost == "break":
+            error = WorkerLostError(engine.describe(process), process.pid, process.exitcode)
+            self.break_pool(_ABRUPT, error, lost)
+            return True
+        engine.lost(process, lost)
+        return False
+
+    def replace(self) -> None:
+        """Starts workers for those that are gone, as far as there is work for them."""
+        engine = self.engine
+        with engine.lock:
+            wanted = min(engine.max_workers, engine.unfinished)
+            if len(engine.processes) < wanted and not engine.stopping:
+                engine.start_workers(wanted)
+
+    def is_over(self) -> bool:
+        """Whether nothing more will be submitted, and all is done or cancelled."""
+        engine, executor = self.engine, self.executor()
+        if executor is None or executor._shutdown_thread or _std._global_shutdown:
+            if executor is not None:
+                executor._shutdown_thread = True
+                if executor._cancel_pending_futures:
+                    executor._cancel_pending_futures = False
+                    self.cancel_pending()
+            return engine.unfinished == 0 or engine.stopping
+        return False
+
+    def cancel_pending(self) -> None:
+        engine = self.engine
+        for future in [*engine.pool.futures(), *engine.backlog]:
+            future.cancel()
+        while engine.backlog:
+            future = engine.backlog.popleft()
+            if future.cancelled():
+                future.set_running_or_notify_cancel()
+
+    def finish(self) -> None:
+        engine = self.engine
+        with engine.lock:
+            engine.stopping = True
+        engine.pool.close()
+        for pidfd in list(engine.workers):
+            engine.bury(pidfd)
+        for future in [*engine.pool.abandon(), *engine.backlog]:
+            _end(future, BrokenProcessPool(_PENDING))
+        engine.pool.wake_leader()
+
+    def break_pool(self, why: str, cause: BaseException, lost: list[Any] | None = None) -> None:
+        """Ends every future with BrokenProcessPool, and every worker."""
+        engine, executor = self.engine, self.executor()
+        with engine.lock:
+            engine.stopping = True
+            if executor is not None:
+                executor._broken = why
+                executor._shutdown_thread = True
+        del executor
+        for future in lost or ():
+            _end(future, cause)
+        waiting = [*engine.pool.abandon(), *engine.backlog]
+        engine.backlog.clear()
+        for future in waiting:
+            error = BrokenProcessPool(_PENDING)
+            error.__cause__ = cause
+            _end(future, error)
+        engine.pool.wake_leader()
+        for process, _, _ in list(engine.workers.values()):
+            process.terminate()
+        for pidfd in list(engine.workers):
+            engine.bury(pidfd)
+
+
+__all__ = ["Collector", "Engine", "ProcessFuture", "WorkerLostError", "unreadable"]

@@ -1,0 +1,104 @@
+"""What a worker process of a pool does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures._base import LOGGER
+from concurrent.futures.process import _ExceptionWithTraceback  # type: ignore[attr-defined]
+from multiprocessing import context, reduction
+from typing import Any
+
+from tress import _native
+from tress.concurrent.futures._pickling import dumps, loads
+
+# What a worker says, as the native module numbers the first two.
+RESULT = 0
+EXCEPTION = 1
+UNREADABLE = 2
+RETIRED = 3
+FAILED_TO_BEGIN = 4
+
+
+class PassedFd:
+    """A file descriptor that is passed to a child process, whatever starts it."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        context.assert_spawning(self)
+        return _receive, (reduction.DupFd(self.fd),)
+
+
+def _receive(duplicate: Any) -> PassedFd:
+    return PassedFd(duplicate.detach())
+
+
+class Seat:
+    """What a worker is given: its number, and the memory that it shares with the pool's owner."""
+
+    def __init__(self, pool: _native.ProcessPool, seat: _native.WorkerSeat) -> None:
+        self.number = seat.number
+        self.owner = os.getpid()
+        (shared, self.shared_len), (own, self.own_len) = pool.memory, seat.memory
+        self.fds = [PassedFd(fd) for fd in (shared, own, pool.collector)]
+
+    def take(self) -> _native.PoolWorker:
+        shared, own, collector = (passed.fd for passed in self.fds)
+        return _native.PoolWorker(
+            self.number, (shared, self.shared_len), (own, self.own_len), collector
+        )
+
+
+def _answer(worker: _native.PoolWorker, kind: int, task: int, value: Any) -> None:
+    try:
+        pickled, buffers = dumps(value)
+    except BaseException as error:
+        kind = EXCEPTION
+        pickled, buffers = dumps(_ExceptionWithTraceback(error, error.__traceback__))
+    worker.answer(kind, task, pickled, buffers)
+
+
+def serve(
+    seat: Seat,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+    max_tasks: int | None,
+) -> None:
+    """Takes tasks and answers them until the pool closes, or `max_tasks` are done."""
+    worker = seat.take()
+    _native.end_with(seat.owner)
+    if initializer is not None:
+        try:
+            initializer(*initargs)
+        except BaseException:
+            LOGGER.critical("Exception in initializer:", exc_info=True)
+            worker.answer(FAILED_TO_BEGIN, 0, b"")
+            return
+    done = 0
+    while (task := worker.take()) is not None:
+        number, pickled, buffers = task
+        del task
+        try:
+            fn, args, kwargs = loads(pickled, buffers=buffers)
+        except Exception as error:
+            del pickled, buffers
+            _answer(worker, UNREADABLE, number, _ExceptionWithTraceback(error, error.__traceback__))
+            worker.finish()
+            continue
+        del pickled, buffers
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as error:
+            _answer(worker, EXCEPTION, number, _ExceptionWithTraceback(error, error.__traceback__))
+        else:
+            _answer(worker, RESULT, number, result)
+            del result
+        worker.finish()
+        # A worker without work keeps nothing alive.
+        del fn, args, kwargs
+        done += 1
+        if done == max_tasks:
+            worker.answer(RETIRED, 0, b"")
+            return

@@ -1,0 +1,266 @@
+"""ProcessPoolExecutor: a pool of processes that make calls.
+
+Calls and results travel through shared memory; large buffers (pickle protocol 5) are read where
+they lie. A thread that waits for a result reads it itself.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.process as _std_module
+import itertools
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures._base import Executor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any, TypeVar
+
+from tress.concurrent.futures._process_pool import (
+    Collector,
+    Engine,
+    ProcessFuture,
+    WorkerLostError,
+)
+
+__all__ = ["BrokenProcessPool", "ProcessPoolExecutor", "WorkerLostError"]
+
+_T = TypeVar("_T")
+
+# Its private names are used, which differ from version to version.
+_std: Any = _std_module
+
+_StandardExecutor = _std_module.ProcessPoolExecutor
+
+_POLICIES = ("break", "fail_task", "retry")
+
+
+class _CallQueue:
+    """Stands for the standard class's queue of calls: there is no thread to join."""
+
+    def close(self) -> None:
+        pass
+
+    def join_thread(self) -> None:
+        pass
+
+
+def _cpu_count() -> int | None:
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count()
+    return os.cpu_count()
+
+
+def _chunks(iterables: tuple[Iterable[Any], ...], size: int) -> Iterator[tuple[Any, ...]]:
+    """The argument tuples of a map, `size` of them at a time."""
+    calls = zip(*iterables)  # noqa: B905 - the shortest ends it, as in the standard class
+    while chunk := tuple(itertools.islice(calls, size)):
+        yield chunk
+
+
+def _process_chunk(fn: Callable[..., _T], chunk: Iterable[tuple[Any, ...]]) -> list[_T]:
+    return [fn(*args) for args in chunk]
+
+
+def _chained(lists: Iterator[list[_T]]) -> Iterator[_T]:
+    """The items of each list, none kept alive longer than it must be."""
+    for items in lists:
+        items.reverse()
+        while items:
+            yield items.pop()
+
+
+class ProcessPoolExecutor(_StandardExecutor):
+    """A pool of processes that make calls, as `concurrent.futures.ProcessPoolExecutor`.
+
+    `max_workers` is how many processes there are at most, by default as many as this process may
+    use CPUs. `mp_context` is what starts them, by default `multiprocessing.get_context()`.
+    `initializer(*initargs)` is called in each process when it begins; if it raises, the pool is
+    broken. A worker ends after `max_tasks_per_child` calls, and another takes its place.
+
+    Ours: `on_worker_lost` says what becomes of the call that a worker was making when it died.
+    "break", the standard way: it ends with WorkerLostError, which is a BrokenProcessPool, all other
+    calls with BrokenProcessPool, and the pool takes no more. "fail_task": it alone ends with
+    WorkerLostError, another worker takes the place of the dead one, and the pool goes on. "retry": it is made
+    again, at most `max_retries` times, before it fails so.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: Any = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+        on_worker_lost: str = "break",
+        max_retries: int = 3,
+    ) -> None:
+        if max_workers is None:
+            max_workers = _cpu_count() or 1
+        elif max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        if mp_context is None:
+            if max_tasks_per_child is not None:
+                mp_context = multiprocessing.get_context("spawn")
+            else:
+                mp_context = multiprocessing.get_context()
+        forks = mp_context.get_start_method(allow_none=False) == "fork"
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if max_tasks_per_child is not None:
+            if not isinstance(max_tasks_per_child, int):
+                raise TypeError("max_tasks_per_child must be an integer")
+            if max_tasks_per_child <= 0:
+                raise ValueError("max_tasks_per_child must be >= 1")
+            if forks:
+                raise ValueError(
+                    "max_tasks_per_child is incompatible with the 'fork' multiprocessing start"
+                    " method; supply a different mp_context."
+                )
+        if on_worker_lost not in _POLICIES:
+            raise ValueError(
+                f"on_worker_lost must be one of {', '.join(map(repr, _POLICIES))},"
+                f" not {on_worker_lost!r}"
+            )
+        if not isinstance(max_retries, int):
+            raise TypeError(f"max_retries must be an int, not {type(max_retries).__name__}")
+        if max_retries < 0:
+            raise ValueError(f"max_retries must be at least 0, not {max_retries}")
+        self._max_workers = max_workers
+        self._mp_context = mp_context
+        self._safe_to_dynamically_spawn_children = not forks
+        self._initializer = initializer
+        self._initargs = initargs
+        self._max_tasks_per_child = max_tasks_per_child
+        self._engine = Engine(
+            mp_context,
+            max_workers,
+            initializer,
+            initargs,
+            max_tasks_per_child,
+            on_worker_lost,
+            max_retries,
+        )
+        self._executor_manager_thread: Collector | None = None
+        self._processes: dict[int, Any] | None = self._engine.processes
+        self._shutdown_thread = False
+        self._shutdown_lock = self._engine.lock
+        self._cancel_pending_futures = False
+        self._broken: bool | str = False
+        self._call_queue = _CallQueue()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Has `fn(*args, **kwargs)` called in a worker process; returns its Future.
+
+        Raises RuntimeError after `shutdown`, and BrokenProcessPool when the pool is broken. What
+        cannot be pickled ends the future, and nothing else.
+        """
+        engine = self._engine
+        future = ProcessFuture(engine, (fn, args, kwargs))
+        with engine.lock:
+            self._check_open()
+            if self._executor_manager_thread is None:
+                self._begin()
+        engine.submit(future)
+        if len(engine.processes) < self._max_workers:
+            with engine.lock:
+                if self._safe_to_dynamically_spawn_children and not engine.stopping:
+                    wanted = min(self._max_workers, engine.unfinished, len(engine.processes) + 1)
+                    engine.start_workers(wanted)
+        return future
+
+    def _check_open(self) -> None:
+        if self._broken:
+            raise BrokenProcessPool(self._broken)
+        if self._shutdown_thread:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if _std._global_shutdown:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    def _begin(self) -> None:
+        """Starts the collector; before it the workers, where they are forks of this process."""
+        engine = self._engine
+        if not self._safe_to_dynamically_spawn_children:
+            engine.start_workers(self._max_workers)
+        collector = Collector(self, engine)
+        collector.start()
+        self._executor_manager_thread = collector
+
+    def map(  # type: ignore[override]
+        self,
+        fn: Callable[..., _T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        **kwargs: Any,
+    ) -> Iterator[_T]:
+        """As `map(fn, *iterables)`, the calls being made in worker processes, `chunksize` at a time.
+
+        TimeoutError is raised when the next result is not there `timeout` seconds after the call
+        of `map`. `buffersize`, from Python 3.14 on, is how many tasks are submitted ahead.
+        """
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if chunksize == 1:
+            return Executor.map(self, fn, *iterables, timeout=timeout, **kwargs)
+        results = Executor.map(
+            self, partial(_process_chunk, fn), _chunks(iterables, chunksize), timeout=timeout, **kwargs
+        )
+        return _chained(results)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more calls, and ends the workers once all are made.
+
+        With `wait` it returns when they have ended. With `cancel_futures` calls that no worker
+        has begun are cancelled.
+        """
+        with self._engine.lock:
+            self._cancel_pending_futures = cancel_futures
+            self._shutdown_thread = True
+            collector = self._executor_manager_thread
+        self._engine.pool.wake_collector()
+        if collector is not None and wait:
+            collector.join()
+        self._executor_manager_thread = None
+        self._processes = None
+
+    def terminate_workers(self) -> None:
+        """Sends SIGTERM to every worker. Calls that are not finished end with BrokenProcessPool,
+        and no more are taken."""
+        self._stop_workers("terminate")
+
+    def kill_workers(self) -> None:
+        """As `terminate_workers`, with SIGKILL."""
+        self._stop_workers("kill")
+
+    def _stop_workers(self, how: str) -> None:
+        engine = self._engine
+        with engine.lock:
+            engine.on_worker_lost = "break"
+            engine.stopping = True
+            processes = list(engine.processes.values())
+        self.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            try:
+                if process.is_alive():
+                    getattr(process, how)()
+            except (ValueError, ProcessLookupError):
+                continue
+
+    def statistics(self) -> dict[str, int]:
+        """Numbers: `workers`, `idle`, `unfinished` calls, `queued` ones of them that wait for room."""
+        engine = self._engine
+        return {
+            "workers": len(engine.processes),
+            "idle": engine.pool.idle,
+            "unfinished": engine.unfinished,
+            "queued": len(engine.backlog),
+            "lent_bytes": engine.pool.lent_bytes,
+        }
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name}={value}" for name, value in self.statistics().items())
+        state = " broken" if self._broken else " shut down" if self._shutdown_thread else ""
+        return f"<{type(self).__name__}{state} max_workers={self._max_workers} {numbers}>"
