@@ -49,6 +49,7 @@ pub struct ProcessPool {
     deferred: Mutex<Vec<Answer>>,
     next_id: AtomicU64,
     hungry: AtomicBool,
+    answered: AtomicU64,
     generation: u32,
 }
 
@@ -107,6 +108,7 @@ impl ProcessPool {
             }
             let entry = self.entries.lock().remove(&answer.id);
             drop(entry);
+            self.answered.fetch_add(1, Ordering::Relaxed);
             let outcome = unpickle(py, answer);
             if let Err(error) = Future::finish(&future, outcome) {
                 // It was cancelled, or ended by somebody else.
@@ -200,6 +202,7 @@ impl ProcessPool {
             deferred: Mutex::new(Vec::new()),
             next_id: AtomicU64::new(0),
             hungry: AtomicBool::new(false),
+            answered: AtomicU64::new(0),
             generation: fork::generation(),
         })
     }
@@ -352,6 +355,12 @@ impl ProcessPool {
     #[getter]
     fn unfinished(&self) -> usize {
         self.entries.lock().len()
+    }
+
+    /// How many tasks have been answered.
+    #[getter]
+    fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// How many workers sleep.

@@ -132,6 +132,9 @@ class Engine:
         self.processes: dict[int, Any] = {}
         self.workers: dict[int, tuple[Any, int, int]] = {}  # pidfd -> process, seat's number, pidfd
         self.retired: set[int] = set()  # seats
+        self.failed: set[int] = set()  # seats whose initializer has raised
+        self.submitted = 0
+        self.cannot_start: BaseException | None = None
         self.ended = False
         self.stopping = False
         self.out_of_memory = _kills_for_memory()
@@ -209,9 +212,8 @@ class Engine:
             self.workers[pidfd] = (process, seat.number, pidfd)
             self.poller.register(pidfd, select.EPOLLIN)
 
-    def bury(self, pidfd: int) -> tuple[Any, list[Any], bool]:
-        """Takes out a worker that has ended: its process, the futures it had begun, and whether
-        it was to end."""
+    def bury(self, pidfd: int) -> tuple[Any, int, list[Any]]:
+        """Takes out a worker that has ended: its process, its seat, the futures it had begun."""
         process, seat, _ = self.workers.pop(pidfd)
         self.poller.unregister(pidfd)
         os.close(pidfd)
@@ -220,9 +222,7 @@ class Engine:
         self.pool.wake_leader()
         with self.lock:
             self.processes.pop(process.pid, None)
-        retired = seat in self.retired
-        self.retired.discard(seat)
-        return process, lost, retired
+        return process, seat, lost
 
     def lost(self, process: Any, futures: list[ProcessFuture]) -> None:
         """Decides about the calls that were with a worker that has died; the pool goes on."""
@@ -299,6 +299,8 @@ class Collector(Thread):
         try:
             while not self.turn():
                 pass
+        except BrokenProcessPool as error:
+            self.break_pool(str(error), error)
         except BaseException as error:
             self.break_pool(_ABRUPT, error)
             raise
@@ -334,7 +336,7 @@ class Collector(Thread):
                 engine.retired.add(worker)
                 self.await_end(worker)
             elif kind == _process_worker.FAILED_TO_BEGIN:
-                return BrokenProcessPool("the initializer of a worker failed")
+                engine.failed.add(worker)
             elif kind not in (_process_worker.RESULT, _process_worker.EXCEPTION):
                 return BrokenProcessPool("a worker has written what makes no sense")
         return None
@@ -348,9 +350,14 @@ class Collector(Thread):
     def mourn(self, pidfd: int) -> bool:
         """A worker has ended; True if the pool has with it."""
         engine = self.engine
-        process, lost, retired = engine.bury(pidfd)
+        process, seat, lost = engine.bury(pidfd)
+        retired, failed = seat in engine.retired, seat in engine.failed
+        engine.retired.discard(seat)
         if retired and not lost:
             return False
+        if failed:
+            self.break_pool(_ABRUPT, BrokenProcessPool("the initializer of a worker failed"))
+            return True
         if engine.on_worker_lost == "break":
             error = WorkerLostError(engine.describe(process), process.pid, process.exitcode)
             self.break_pool(_ABRUPT, error, lost)
@@ -360,11 +367,21 @@ class Collector(Thread):
 
     def replace(self) -> None:
         """Starts workers for those that are gone, as far as there is work for them."""
-        engine = self.engine
+        engine, executor = self.engine, self.executor()
+        wanted = min(engine.max_workers, engine.unfinished)
+        if len(engine.processes) >= wanted:
+            return
         with engine.lock:
-            wanted = min(engine.max_workers, engine.unfinished)
-            if len(engine.processes) < wanted and not engine.stopping:
-                engine.start_workers(wanted)
+            if executor is not None and executor._force_shutting_down:
+                why = "the pool is being forcefully shut down"
+            else:
+                try:
+                    engine.start_workers(wanted)
+                except Exception as error:
+                    engine.cannot_start = error
+                why = "a worker process could not be started"
+        if not engine.processes:
+            raise BrokenProcessPool(why) from engine.cannot_start
 
     def is_over(self) -> bool:
         """Whether nothing more will be submitted, and all is done or cancelled."""
@@ -412,7 +429,7 @@ class Collector(Thread):
         waiting = [*engine.pool.abandon(), *engine.backlog]
         engine.backlog.clear()
         for future in waiting:
-            error = BrokenProcessPool(_PENDING)
+            error = BrokenProcessPool(_PENDING if why == _ABRUPT else why)
             error.__cause__ = cause
             _end(future, error)
         engine.pool.wake_leader()

@@ -7,6 +7,7 @@ they lie. A thread that waits for a result reads it itself.
 from __future__ import annotations
 
 import concurrent.futures.process as _std_module
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -32,6 +33,10 @@ _T = TypeVar("_T")
 _std: Any = _std_module
 
 _StandardExecutor = _std_module.ProcessPoolExecutor
+
+# As the standard module's, from 3.14 on.
+_TERMINATE = "terminate"
+_KILL = "kill"
 
 _POLICIES = ("break", "fail_task", "retry")
 
@@ -148,6 +153,7 @@ class ProcessPoolExecutor(_StandardExecutor):
         self._shutdown_thread = False
         self._shutdown_lock = self._engine.lock
         self._cancel_pending_futures = False
+        self._force_shutting_down = False
         self._broken: bool | str = False
         self._call_queue = _CallQueue()
 
@@ -163,13 +169,18 @@ class ProcessPoolExecutor(_StandardExecutor):
             self._check_open()
             if self._executor_manager_thread is None:
                 self._begin()
+            engine.submitted += 1
+            if self._safe_to_dynamically_spawn_children:
+                self._adjust_process_count()
         engine.submit(future)
-        if len(engine.processes) < self._max_workers:
-            with engine.lock:
-                if self._safe_to_dynamically_spawn_children and not engine.stopping:
-                    wanted = min(self._max_workers, engine.unfinished, len(engine.processes) + 1)
-                    engine.start_workers(wanted)
         return future
+
+    def _adjust_process_count(self) -> None:
+        """Starts one more worker, if all are busy and there may be more."""
+        engine = self._engine
+        workers = len(engine.processes)
+        if workers < min(self._max_workers, engine.submitted - engine.pool.answered):
+            engine.start_workers(workers + 1)
 
     def _check_open(self) -> None:
         if self._broken:
@@ -229,25 +240,26 @@ class ProcessPoolExecutor(_StandardExecutor):
     def terminate_workers(self) -> None:
         """Sends SIGTERM to every worker. Calls that are not finished end with BrokenProcessPool,
         and no more are taken."""
-        self._stop_workers("terminate")
+        self._force_shutdown(operation=_TERMINATE)
 
     def kill_workers(self) -> None:
         """As `terminate_workers`, with SIGKILL."""
-        self._stop_workers("kill")
+        self._force_shutdown(operation=_KILL)
 
-    def _stop_workers(self, how: str) -> None:
+    def _force_shutdown(self, operation: str) -> None:
+        if operation not in (_TERMINATE, _KILL):
+            raise ValueError(f"Unsupported operation: {operation!r}")
         engine = self._engine
         with engine.lock:
+            self._force_shutting_down = True
             engine.on_worker_lost = "break"
-            engine.stopping = True
             processes = list(engine.processes.values())
         self.shutdown(wait=False, cancel_futures=True)
         for process in processes:
-            try:
+            # It may have ended, and even been closed, meanwhile.
+            with contextlib.suppress(ValueError, ProcessLookupError):
                 if process.is_alive():
-                    getattr(process, how)()
-            except (ValueError, ProcessLookupError):
-                continue
+                    getattr(process, operation)()
 
     def statistics(self) -> dict[str, int]:
         """Numbers: `workers`, `idle`, `unfinished` calls, `queued` ones of them that wait for room."""
