@@ -374,6 +374,8 @@ class Collector(Thread):
         with engine.lock:
             if executor is not None and executor._force_shutting_down:
                 why = "the pool is being forcefully shut down"
+            elif executor is None and engine.on_worker_lost == "break":
+                why = "the executor was garbage collected before its calls were made"
             else:
                 try:
                     engine.start_workers(wanted)
@@ -396,8 +398,12 @@ class Collector(Thread):
         return False
 
     def cancel_pending(self) -> None:
+        """Cancels the calls that no worker has begun, or is about to begin."""
         engine = self.engine
-        for future in [*engine.pool.futures(), *engine.backlog]:
+        offered = sorted(engine.pool.futures(), key=lambda future: future._task)
+        waiting = [future for future in offered if not future.running()]
+        free = max(len(engine.processes) - (len(offered) - len(waiting)), 0)
+        for future in [*waiting[free:], *engine.backlog]:
             future.cancel()
         while engine.backlog:
             future = engine.backlog.popleft()
