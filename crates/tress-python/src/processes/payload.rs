@@ -21,15 +21,17 @@ const PADDING: [u8; ALIGN] = [0; ALIGN];
 /// A pickle and its buffers, on their way out.
 pub struct Outgoing {
     header: Vec<u8>,
-    pickle: PyBuffer<u8>,
+    pickle: Vec<PyBuffer<u8>>,
     buffers: Vec<PyBuffer<u8>>,
 }
 
 impl Outgoing {
+    /// Of the pieces of a pickle, and the buffers that go beside it.
+    ///
     /// # Errors
     /// TypeError or BufferError if these are no contiguous buffers.
-    pub fn new(pickle: &Bound<'_, PyAny>, buffers: Option<&Bound<'_, PyList>>) -> PyResult<Self> {
-        let pickle = bytes_of(pickle)?;
+    pub fn new(pickle: &Bound<'_, PyList>, buffers: Option<&Bound<'_, PyList>>) -> PyResult<Self> {
+        let pickle: Vec<PyBuffer<u8>> = pickle.iter().map(|piece| bytes_of(&piece)).collect::<PyResult<_>>()?;
         let buffers = buffers.map_or(Ok(Vec::new()), |buffers| {
             buffers
                 .iter()
@@ -40,7 +42,8 @@ impl Outgoing {
         let mut header = Vec::with_capacity(8);
         header.extend((buffers.len() as u64).to_le_bytes());
         if !buffers.is_empty() {
-            header.extend((pickle.len_bytes() as u64).to_le_bytes());
+            let len: usize = pickle.iter().map(|piece| piece.len_bytes()).sum();
+            header.extend((len as u64).to_le_bytes());
             for buffer in &buffers {
                 header.extend((buffer.len_bytes() as u64).to_le_bytes());
             }
@@ -50,8 +53,9 @@ impl Outgoing {
 
     /// What to copy, piece after piece.
     pub fn parts(&self) -> Vec<&[u8]> {
-        let mut parts: Vec<&[u8]> = vec![&self.header, slice(&self.pickle)];
-        let mut len = self.header.len() + self.pickle.len_bytes();
+        let mut parts: Vec<&[u8]> = vec![&self.header];
+        parts.extend(self.pickle.iter().map(slice));
+        let mut len = parts.iter().map(|part| part.len()).sum::<usize>();
         for buffer in &self.buffers {
             let padded = len.next_multiple_of(ALIGN);
             parts.push(&PADDING[..padded - len]);

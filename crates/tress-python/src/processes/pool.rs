@@ -233,7 +233,7 @@ impl ProcessPool {
     fn offer(
         &self,
         future: &Bound<'_, Future>,
-        pickle: &Bound<'_, PyAny>,
+        pickle: &Bound<'_, PyList>,
         buffers: Option<&Bound<'_, PyList>>,
     ) -> PyResult<Option<u64>> {
         self.check_here()?;

@@ -87,7 +87,7 @@ impl PoolWorker {
         py: Python<'_>,
         kind: u32,
         id: u64,
-        pickle: &Bound<'_, PyAny>,
+        pickle: &Bound<'_, PyList>,
         buffers: Option<&Bound<'_, PyList>>,
     ) -> PyResult<()> {
         let outgoing = Outgoing::new(pickle, buffers)?;

@@ -7,7 +7,6 @@ memory as they are, and the other side reads them where they lie.
 from __future__ import annotations
 
 import copyreg
-import io
 import multiprocessing.reduction as _reduction
 import pickle
 from collections import ChainMap
@@ -35,12 +34,21 @@ class _Pickler(pickle.Pickler):
     )
 
 
-def dumps(value: Any) -> tuple[Any, list[pickle.PickleBuffer] | None]:
-    """The pickle of `value`, as a buffer, and the buffers that go beside it."""
+class _Pieces:
+    """What a pickler writes to: it hands over large bytes as the objects that they are."""
+
+    __slots__ = ("write",)
+
+    def __init__(self, pieces: list[Any]) -> None:
+        self.write = pieces.append
+
+
+def dumps(value: Any) -> tuple[list[Any], list[pickle.PickleBuffer] | None]:
+    """The pickle of `value`, in pieces, and the buffers that go beside it."""
     if _reduction.ForkingPickler is not _Standard:
         # Somebody has put a pickler of their own in place.
-        return _reduction.ForkingPickler.dumps(value), None
-    file = io.BytesIO()
+        return [_reduction.ForkingPickler.dumps(value)], None
+    pieces: list[Any] = []
     buffers: list[pickle.PickleBuffer] = []
 
     def keep_apart(buffer: pickle.PickleBuffer) -> bool:
@@ -49,8 +57,14 @@ def dumps(value: Any) -> tuple[Any, list[pickle.PickleBuffer] | None]:
         buffers.append(buffer)
         return False
 
-    _Pickler(file, pickle.HIGHEST_PROTOCOL, buffer_callback=keep_apart).dump(value)
-    return file.getbuffer(), buffers or None
+    _Pickler(_Pieces(pieces), pickle.HIGHEST_PROTOCOL, buffer_callback=keep_apart).dump(value)
+    return pieces, buffers or None
+
+
+def size(pieces: list[Any], buffers: list[pickle.PickleBuffer] | None) -> int:
+    """How many bytes `dumps` has returned."""
+    apart = sum(buffer.raw().nbytes for buffer in buffers) if buffers else 0
+    return sum(map(len, pieces)) + apart
 
 
 def loads_apart(pickled: Any, buffers: Iterable[Any]) -> Any:

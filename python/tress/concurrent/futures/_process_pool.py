@@ -23,7 +23,7 @@ from tress import _native
 from tress._thread import Thread
 from tress.concurrent.futures import _process_worker
 from tress.concurrent.futures._base import Future
-from tress.concurrent.futures._pickling import dumps, unreadable
+from tress.concurrent.futures._pickling import dumps, size as pickled_size
 from tress.concurrent.futures._process_worker import Seat
 
 # Its private names are used: the registry of what is to end when the interpreter does.
@@ -160,7 +160,7 @@ class Engine:
                 raise
             _end(future, _with_remote_traceback(error))
             return True
-        size = len(pickled) + (sum(buffer.raw().nbytes for buffer in buffers) if buffers else 0)
+        size = pickled_size(pickled, buffers)
         if size >= _LARGE and self.pool.unfinished and self.pool.lent_bytes + size > _AHEAD:
             return False
         try:
@@ -443,6 +443,3 @@ class Collector(Thread):
             process.terminate()
         for pidfd in list(engine.workers):
             engine.bury(pidfd)
-
-
-__all__ = ["Collector", "Engine", "ProcessFuture", "WorkerLostError", "unreadable"]

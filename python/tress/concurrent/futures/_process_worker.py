@@ -74,7 +74,7 @@ def serve(
             initializer(*initargs)
         except BaseException:
             LOGGER.critical("Exception in initializer:", exc_info=True)
-            worker.answer(FAILED_TO_BEGIN, 0, b"")
+            worker.answer(FAILED_TO_BEGIN, 0, [])
             return
     done = 0
     while (task := worker.take()) is not None:
@@ -100,5 +100,5 @@ def serve(
         del fn, args, kwargs
         done += 1
         if done == max_tasks:
-            worker.answer(RETIRED, 0, b"")
+            worker.answer(RETIRED, 0, [])
             return
