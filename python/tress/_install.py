@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from tress._replacement import Replacement
 
 _PLANNED = ("threads", "processes", "coroutines")
-_AVAILABLE = ("threads",)
+_AVAILABLE = ("threads", "processes")
 
 _MODULES = {
     "threads": ("threading", "queue", "concurrent.futures"),
+    "processes": ("concurrent.futures.process",),
 }
 """For each strand the standard modules that `tress.<name>` stands in for."""
 
@@ -253,8 +254,9 @@ _strands: dict[str, _Strand] = {}
 def install(*strands: str) -> None:
     """Put tress's classes in place of the standard library's, inside the standard modules.
 
-    With no argument every strand that exists is installed; today that is `"threads"`: the classes
-    and functions of `threading`, `queue` and `concurrent.futures`. Installing what is installed
+    With no argument every strand that exists is installed: `"threads"`, the classes and functions
+    of `threading`, `queue` and `concurrent.futures`, and `"processes"`, today its
+    ProcessPoolExecutor. Installing what is installed
     does nothing. A module that is not loaded yet gets its replacements when it is. It may be called
     at any time: objects made before keep working as what they are.
     Earlier is better, though: names that other modules took by `from threading import Lock` stay

@@ -31,7 +31,8 @@ impl Outgoing {
     /// # Errors
     /// TypeError or BufferError if these are no contiguous buffers.
     pub fn new(pickle: &Bound<'_, PyList>, buffers: Option<&Bound<'_, PyList>>) -> PyResult<Self> {
-        let pickle: Vec<PyBuffer<u8>> = pickle.iter().map(|piece| bytes_of(&piece)).collect::<PyResult<_>>()?;
+        let pickle: Vec<PyBuffer<u8>> =
+            pickle.iter().map(|piece| bytes_of(&piece)).collect::<PyResult<_>>()?;
         let buffers = buffers.map_or(Ok(Vec::new()), |buffers| {
             buffers
                 .iter()

@@ -174,7 +174,7 @@ fn unpickle(py: Python<'_>, answer: Answer) -> Outcome {
         Err(error) => {
             let made = UNREADABLE
                 .import(py, "tress.concurrent.futures._pickling", "unreadable")
-                .and_then(|unreadable| unreadable.call1((error.value(py),)));
+                .and_then(|unreadable| unreadable.call1(("the result of the call", error.value(py))));
             Outcome::Exception(match made {
                 Ok(error) => error.unbind(),
                 Err(error) => error.into_value(py).into_any(),
@@ -250,6 +250,11 @@ impl ProcessPool {
         self.entries.lock().insert(id, Entry { future: future.clone().unbind(), position });
         self.pool.wake_one();
         Ok(Some(id))
+    }
+
+    /// Takes out a task that is not to be answered any more: its future.
+    fn forget(&self, id: u64) -> Option<Py<Future>> {
+        self.entries.lock().remove(&id).map(|entry| entry.future)
     }
 
     /// Takes a task back that no worker has begun; whether that was so.

@@ -1,7 +1,7 @@
-"""Calls made in other threads: the names of the standard `concurrent.futures`, on tress's engine.
+"""Calls made elsewhere: the names of the standard `concurrent.futures`, on tress's engine.
 
-Future, ThreadPoolExecutor, wait and as_completed are tress's; exceptions, constants and the other
-executors are the standard library's own objects.
+Future, ThreadPoolExecutor, ProcessPoolExecutor, wait and as_completed are tress's; exceptions,
+constants and the executor of interpreters are the standard library's own objects.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ if "InterpreterPoolExecutor" in _std.__all__:
 def __getattr__(name: str) -> Any:
     # The executors of processes and of interpreters are imported when they are asked for, as in
     # the standard module.
-    if name in ("ProcessPoolExecutor", "InterpreterPoolExecutor"):
+    if name == "ProcessPoolExecutor":
+        from tress.concurrent.futures.process import ProcessPoolExecutor
+
+        return ProcessPoolExecutor
+    if name == "InterpreterPoolExecutor":
         return getattr(_std, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -25,13 +25,14 @@ loads = pickle.loads
 _Standard = _reduction.ForkingPickler
 
 
+# As the standard class's, but looked up in the tables as they are now, so that nothing is copied
+# for each pickle.
+_ANY_STANDARD: Any = _Standard
+_REDUCERS: Any = ChainMap(_ANY_STANDARD._extra_reducers, copyreg.dispatch_table)
+
+
 class _Pickler(pickle.Pickler):
-    # As the standard class's, but looked up in the tables as they are now, so that nothing is
-    # copied for each pickle.
-    dispatch_table = ChainMap(
-        _Standard._extra_reducers,  # type: ignore[attr-defined]
-        copyreg.dispatch_table,
-    )
+    dispatch_table = _REDUCERS
 
 
 class _Pieces:
@@ -72,9 +73,8 @@ def loads_apart(pickled: Any, buffers: Iterable[Any]) -> Any:
     return pickle.loads(pickled, buffers=buffers)
 
 
-def unreadable(error: BaseException) -> BrokenProcessPool:
-    """What a call ends with whose result cannot be unpickled here."""
-    broken = BrokenProcessPool("the result of the call cannot be unpickled")
+def unreadable(what: str, error: BaseException) -> BrokenProcessPool:
+    """What a call ends with if it, or its result, cannot be unpickled on the other side."""
+    broken = BrokenProcessPool(f"{what} cannot be unpickled: {type(error).__name__}: {error}")
     broken.__cause__ = error
     return broken
-

@@ -23,7 +23,7 @@ from tress import _native
 from tress._thread import Thread
 from tress.concurrent.futures import _process_worker
 from tress.concurrent.futures._base import Future
-from tress.concurrent.futures._pickling import dumps, size as pickled_size
+from tress.concurrent.futures._pickling import dumps, loads, size as pickled_size, unreadable
 from tress.concurrent.futures._process_worker import Seat
 
 # Its private names are used: the registry of what is to end when the interpreter does.
@@ -35,7 +35,9 @@ _LARGE = 64 * 1024
 _AHEAD = 512 * 1024 * 1024
 
 _ABRUPT = "A child process terminated abruptly, the process pool is not usable anymore"
-_PENDING = "A process in the process pool was terminated abruptly while the future was running or pending."
+_PENDING = (
+    "A process in the process pool was terminated abruptly while the future was running or pending."
+)
 
 
 class WorkerLostError(BrokenProcessPool):
@@ -64,15 +66,17 @@ class ProcessFuture(Future[Any]):
     def cancel(self) -> bool:
         """Cancels the call, if no worker has begun it: True then, or if it was cancelled before."""
         task = self._task
-        if task is None or self.done():
-            return super().cancel()
-        if self._engine.pool.take_back(task):
-            cancelled = super().cancel()
+        if task is not None and not self.done():
+            if self._engine.pool.take_back(task):
+                self._engine.pool.wake_collector()
+            else:
+                _native.mark_begun(self)
+        if not super().cancel():
+            return False
+        if self._state == "CANCELLED":
+            # Nobody comes by it later who would tell those that wait.
             self.set_running_or_notify_cancel()
-            self._engine.pool.wake_collector()
-            return cancelled
-        _native.mark_begun(self)
-        return super().cancel()
+        return True
 
     def running(self) -> bool:
         """Whether a worker is making the call now."""
@@ -182,9 +186,7 @@ class Engine:
         """Offers what is in line, as far as there is room. For the collector."""
         while self.backlog:
             future = self.backlog[0]
-            if future.cancelled():
-                future.set_running_or_notify_cancel()
-            elif not self.offer(future):
+            if not future.cancelled() and not self.offer(future):
                 return
             self.backlog.popleft()
         self.pool.set_hungry(bool(self.backlog))
@@ -331,13 +333,17 @@ class Collector(Thread):
     def hear(self, events: list[Any]) -> BaseException | None:
         """What workers said that is no result; an error if the pool cannot go on."""
         engine = self.engine
-        for worker, kind, _task, _pickled in events:
+        for worker, kind, task, pickled in events:
             if kind == _process_worker.RETIRED:
                 engine.retired.add(worker)
                 self.await_end(worker)
             elif kind == _process_worker.FAILED_TO_BEGIN:
                 engine.failed.add(worker)
-            elif kind not in (_process_worker.RESULT, _process_worker.EXCEPTION):
+            elif kind == _process_worker.UNREADABLE:
+                future = engine.pool.forget(task)
+                if future is not None:
+                    _end(future, unreadable("the call", loads(pickled)))
+            else:
                 return BrokenProcessPool("a worker has written what makes no sense")
         return None
 
@@ -405,10 +411,7 @@ class Collector(Thread):
         free = max(len(engine.processes) - (len(offered) - len(waiting)), 0)
         for future in [*waiting[free:], *engine.backlog]:
             future.cancel()
-        while engine.backlog:
-            future = engine.backlog.popleft()
-            if future.cancelled():
-                future.set_running_or_notify_cancel()
+        engine.backlog.clear()
 
     def finish(self) -> None:
         engine = self.engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures._base import LOGGER
-from concurrent.futures.process import _ExceptionWithTraceback  # type: ignore[attr-defined]
+from concurrent.futures.process import _ExceptionWithTraceback
 from multiprocessing import context, reduction
 from typing import Any
 
@@ -51,13 +51,29 @@ class Seat:
         )
 
 
+def _outgoing(error: BaseException) -> Any:
+    """`error`, to be pickled together with the text of its traceback."""
+    traceback: Any = error.__traceback__
+    return _ExceptionWithTraceback(error, traceback)
+
+
 def _answer(worker: _native.PoolWorker, kind: int, task: int, value: Any) -> None:
     try:
         pickled, buffers = dumps(value)
     except BaseException as error:
         kind = EXCEPTION
-        pickled, buffers = dumps(_ExceptionWithTraceback(error, error.__traceback__))
+        pickled, buffers = dumps(_outgoing(error))
     worker.answer(kind, task, pickled, buffers)
+
+
+def _next(worker: _native.PoolWorker) -> Any:
+    """The next task. An interrupt from the keyboard is its owner's to act upon, as long as no task
+    is being made."""
+    while True:
+        try:
+            return worker.take()
+        except KeyboardInterrupt:
+            continue
 
 
 def serve(
@@ -77,21 +93,21 @@ def serve(
             worker.answer(FAILED_TO_BEGIN, 0, [])
             return
     done = 0
-    while (task := worker.take()) is not None:
+    while (task := _next(worker)) is not None:
         number, pickled, buffers = task
         del task
         try:
             fn, args, kwargs = loads(pickled, buffers=buffers)
         except Exception as error:
             del pickled, buffers
-            _answer(worker, UNREADABLE, number, _ExceptionWithTraceback(error, error.__traceback__))
+            _answer(worker, UNREADABLE, number, _outgoing(error))
             worker.finish()
             continue
         del pickled, buffers
         try:
             result = fn(*args, **kwargs)
         except BaseException as error:
-            _answer(worker, EXCEPTION, number, _ExceptionWithTraceback(error, error.__traceback__))
+            _answer(worker, EXCEPTION, number, _outgoing(error))
         else:
             _answer(worker, RESULT, number, result)
             del result

@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures._base import Executor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
 
+from tress.concurrent.futures._base import Future
 from tress.concurrent.futures._process_pool import (
     Collector,
     Engine,
@@ -28,6 +30,7 @@ from tress.concurrent.futures._process_pool import (
 __all__ = ["BrokenProcessPool", "ProcessPoolExecutor", "WorkerLostError"]
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 # Its private names are used, which differ from version to version.
 _std: Any = _std_module
@@ -87,9 +90,14 @@ class ProcessPoolExecutor(_StandardExecutor):
     Ours: `on_worker_lost` says what becomes of the call that a worker was making when it died.
     "break", the standard way: it ends with WorkerLostError, which is a BrokenProcessPool, all other
     calls with BrokenProcessPool, and the pool takes no more. "fail_task": it alone ends with
-    WorkerLostError, another worker takes the place of the dead one, and the pool goes on. "retry": it is made
-    again, at most `max_retries` times, before it fails so.
+    WorkerLostError, another worker takes the place of the dead one, and the pool goes on. "retry":
+    it is made again, at most `max_retries` times, before it fails so.
     """
+
+    _initializer: Any
+    _executor_manager_thread: Any
+    _processes: Any
+    _broken: Any
 
     def __init__(
         self,
@@ -148,16 +156,16 @@ class ProcessPoolExecutor(_StandardExecutor):
             on_worker_lost,
             max_retries,
         )
-        self._executor_manager_thread: Collector | None = None
-        self._processes: dict[int, Any] | None = self._engine.processes
+        self._executor_manager_thread = None
+        self._processes = self._engine.processes
         self._shutdown_thread = False
         self._shutdown_lock = self._engine.lock
         self._cancel_pending_futures = False
         self._force_shutting_down = False
-        self._broken: bool | str = False
+        self._broken = False
         self._call_queue = _CallQueue()
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Has `fn(*args, **kwargs)` called in a worker process; returns its Future.
 
         Raises RuntimeError after `shutdown`, and BrokenProcessPool when the pool is broken. What
@@ -173,6 +181,9 @@ class ProcessPoolExecutor(_StandardExecutor):
             if self._safe_to_dynamically_spawn_children:
                 self._adjust_process_count()
         engine.submit(future)
+        if not engine.processes:
+            # They have died, and the collector did not know of more work.
+            engine.pool.wake_collector()
         return future
 
     def _adjust_process_count(self) -> None:
@@ -199,7 +210,7 @@ class ProcessPoolExecutor(_StandardExecutor):
         collector.start()
         self._executor_manager_thread = collector
 
-    def map(  # type: ignore[override]
+    def map(
         self,
         fn: Callable[..., _T],
         *iterables: Iterable[Any],
@@ -207,7 +218,7 @@ class ProcessPoolExecutor(_StandardExecutor):
         chunksize: int = 1,
         **kwargs: Any,
     ) -> Iterator[_T]:
-        """As `map(fn, *iterables)`, the calls being made in worker processes, `chunksize` at a time.
+        """As `map(fn, *iterables)`, the calls made in worker processes, `chunksize` at a time.
 
         TimeoutError is raised when the next result is not there `timeout` seconds after the call
         of `map`. `buffersize`, from Python 3.14 on, is how many tasks are submitted ahead.
@@ -217,7 +228,11 @@ class ProcessPoolExecutor(_StandardExecutor):
         if chunksize == 1:
             return Executor.map(self, fn, *iterables, timeout=timeout, **kwargs)
         results = Executor.map(
-            self, partial(_process_chunk, fn), _chunks(iterables, chunksize), timeout=timeout, **kwargs
+            self,
+            partial(_process_chunk, fn),
+            _chunks(iterables, chunksize),
+            timeout=timeout,
+            **kwargs,
         )
         return _chained(results)
 
@@ -236,6 +251,17 @@ class ProcessPoolExecutor(_StandardExecutor):
             collector.join()
         self._executor_manager_thread = None
         self._processes = None
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool | None:
+        # After Ctrl-C nobody waits for calls that have not begun.
+        interrupted = exc_type is not None and issubclass(exc_type, KeyboardInterrupt)
+        self.shutdown(wait=True, cancel_futures=interrupted)
+        return False
 
     def terminate_workers(self) -> None:
         """Sends SIGTERM to every worker. Calls that are not finished end with BrokenProcessPool,
@@ -262,7 +288,8 @@ class ProcessPoolExecutor(_StandardExecutor):
                     getattr(process, operation)()
 
     def statistics(self) -> dict[str, int]:
-        """Numbers: `workers`, `idle`, `unfinished` calls, `queued` ones of them that wait for room."""
+        """Numbers: `workers`, `idle` ones of them; `unfinished` calls, `queued` ones of them, which
+        wait for room; `lent_bytes` of large arguments that are with workers."""
         engine = self._engine
         return {
             "workers": len(engine.processes),

@@ -1,0 +1,110 @@
+"""What the tests have made in worker processes: importable there, however they were started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def fail(message: str) -> NoReturn:
+    raise ValueError(message)
+
+
+def pid(_: object = None) -> int:
+    return os.getpid()
+
+
+def identity(value: Any) -> Any:
+    return value
+
+
+def kill_self() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("killed")
+
+
+def exit_at_once(code: int) -> NoReturn:
+    os._exit(code)
+
+
+def die_first(marker: str) -> str:
+    """Dies where `marker` does not exist yet, and makes it."""
+    path = Path(marker)
+    if not path.exists():
+        path.touch()
+        kill_self()
+    return "done"
+
+
+def tell_and_wait(directory: str, name: str) -> str:
+    """Makes a file of that name, then waits until `go` is there."""
+    base = Path(directory)
+    (base / name).write_text(str(os.getpid()))
+    go = base / "go"
+    while not go.exists():
+        threading.Event().wait(0.005)
+    return name
+
+
+def total(data: Any) -> int:
+    return sum(memoryview(data).cast("B")[::4096])
+
+
+def make(size: int) -> bytes:
+    return bytes(size)
+
+
+class FailsToPickle:
+    def __reduce__(self) -> NoReturn:
+        raise RuntimeError("not to be pickled")
+
+
+def _refuse() -> NoReturn:
+    raise RuntimeError("not to be unpickled")
+
+
+class FailsToUnpickle:
+    def __reduce__(self) -> Any:
+        return _refuse, ()
+
+
+class OddError(Exception):
+    """An exception that cannot be made again from its arguments."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(one + two)
+
+
+def raise_odd() -> NoReturn:
+    raise OddError(1, 2)
+
+
+def make_unpicklable() -> FailsToPickle:
+    return FailsToPickle()
+
+
+def make_unreadable() -> FailsToUnpickle:
+    return FailsToUnpickle()
+
+
+def refuse_to_begin() -> NoReturn:
+    raise ValueError("no")
+
+
+greeting = ""
+
+
+def remember(text: str) -> None:
+    global greeting
+    greeting = text
+
+
+def recall() -> str:
+    return greeting
