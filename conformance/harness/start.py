@@ -23,6 +23,7 @@ STANDARD_MODULES = (
     ("concurrent.futures", "futures"),
     ("concurrent.futures._base", "futures"),
     ("concurrent.futures.thread", "futures"),
+    ("concurrent.futures.process", "ProcessPoolExecutor"),
 )
 WORKER = "conformance.harness.worker"
 

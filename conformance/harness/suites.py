@@ -48,6 +48,8 @@ SUITES = (
         "test_concurrent_futures",
         (
             "test_thread_pool",
+            "test_process_pool",
+            "test_deadlock",
             "test_as_completed",
             "test_wait",
             "test_shutdown",
@@ -85,20 +87,13 @@ def flatten(tests: unittest.TestSuite) -> Iterator[unittest.TestCase]:
             yield test
 
 
-def belongs(test: unittest.TestCase, process_only: frozenset[str]) -> bool:
-    """Whether a test is about threads or futures, rather than processes or interpreters.
+def belongs(test: unittest.TestCase) -> bool:
+    """Whether a test is about threads, processes or futures, rather than interpreters.
 
-    A class that runs on an executor says which one by `executor_type`; the few that build their
-    process pools themselves are named in `process_only`.
+    A class that runs on an executor says which one by `executor_type`.
     """
-    cls = type(test)
-    if cls.__name__ in process_only:
-        return False
-    executor = getattr(cls, "executor_type", None)
-    return executor is None or executor.__name__ == "ThreadPoolExecutor"
-
-
-PROCESS_ONLY_CLASSES = frozenset({"FailingInitializerResourcesTest"})
+    executor = getattr(type(test), "executor_type", None)
+    return executor is None or executor.__name__ in ("ThreadPoolExecutor", "ProcessPoolExecutor")
 
 
 def load(suite: Suite, modules: list[ModuleType]) -> dict[str, unittest.TestCase]:
@@ -110,7 +105,7 @@ def load(suite: Suite, modules: list[ModuleType]) -> dict[str, unittest.TestCase
     tests: dict[str, unittest.TestCase] = {}
     for module in modules:
         for test in flatten(loader.loadTestsFromModule(module)):
-            if not belongs(test, PROCESS_ONLY_CLASSES):
+            if not belongs(test):
                 continue
             plain = name = test.id().removeprefix(suite.module + ".")
             number = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -243,8 +244,7 @@ def test_an_idle_worker_that_is_killed(context: Any) -> None:
         assert victim not in set(pool.map(calls.pid, range(50)))
 
 
-def test_shutdown(context: Any, tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+def test_shutdown(context: Any) -> None:
     pool = ProcessPoolExecutor(2, mp_context=context)
     futures = [pool.submit(calls.square, n) for n in range(600)]
     processes = list(pool._processes.values())
@@ -256,9 +256,17 @@ def test_shutdown(context: Any, tmp_path: Path) -> None:
     for process in processes:
         process.join()
         assert process.exitcode == 0
-    del pool, futures, processes, process
-    # The fork server, and what tracks resources, stay.
-    assert len(os.listdir("/proc/self/fd")) <= before + 4
+
+
+def test_nothing_is_left_open(context: Any) -> None:
+    def use() -> int:
+        with ProcessPoolExecutor(2, mp_context=context) as pool:
+            assert sum(pool.map(calls.square, range(10))) == 285
+        return len(os.listdir("/proc/self/fd"))
+
+    use()  # starts the fork server, and what tracks resources
+    gc.collect()
+    assert use() == use()
 
 
 def test_shutdown_that_cancels(context: Any, tmp_path: Path) -> None:

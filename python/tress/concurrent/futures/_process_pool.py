@@ -24,7 +24,6 @@ from tress._thread import Thread
 from tress.concurrent.futures import _process_worker
 from tress.concurrent.futures._base import Future
 from tress.concurrent.futures._pickling import dumps, loads, size as pickled_size, unreadable
-from tress.concurrent.futures._process_worker import Seat
 
 # Its private names are used: the registry of what is to end when the interpreter does.
 _std: Any = _std_module
@@ -202,7 +201,8 @@ class Engine:
         while len(self.processes) < count and not self.stopping:
             seat = self.pool.add_worker()
             process = self.context.Process(
-                target=_process_worker.serve, args=(Seat(self.pool, seat), *self.begin)
+                target=_process_worker.serve,
+                args=(_process_worker.Seat(self.pool, seat), *self.begin),
             )
             try:
                 process.start()

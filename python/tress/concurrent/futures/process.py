@@ -257,11 +257,10 @@ class ProcessPoolExecutor(_StandardExecutor):
         exc_type: type[BaseException] | None,
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         # After Ctrl-C nobody waits for calls that have not begun.
         interrupted = exc_type is not None and issubclass(exc_type, KeyboardInterrupt)
         self.shutdown(wait=True, cancel_futures=interrupted)
-        return False
 
     def terminate_workers(self) -> None:
         """Sends SIGTERM to every worker. Calls that are not finished end with BrokenProcessPool,
