@@ -117,7 +117,7 @@ impl ProcessPool {
                 }
             }
         }
-        if left && !collects {
+        if !collects && (left || self.hungry.load(Ordering::Relaxed)) {
             self.pool.wake_collector();
         }
         Ok(())
@@ -334,7 +334,7 @@ impl ProcessPool {
         self.entries.lock().values().map(|entry| entry.future.clone_ref(py)).collect()
     }
 
-    /// Says whether calls wait for room: then every answer is the collector's, who offers them.
+    /// Says whether every answer is the collector's: it has calls that wait for room, or is to end with the last one.
     fn set_hungry(&self, hungry: bool) {
         self.hungry.store(hungry, Ordering::Relaxed);
     }

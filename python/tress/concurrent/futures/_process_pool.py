@@ -140,6 +140,7 @@ class Engine:
         self.cannot_start: BaseException | None = None
         self.ended = False
         self.stopping = False
+        self.closing = False
         self.out_of_memory = _kills_for_memory()
         self.poller = select.epoll()
         self.poller.register(self.pool.collector, select.EPOLLIN)
@@ -188,7 +189,13 @@ class Engine:
             if not future.cancelled() and not self.offer(future):
                 return
             self.backlog.popleft()
-        self.pool.set_hungry(bool(self.backlog))
+        self.pool.set_hungry(bool(self.backlog) or self.closing)
+
+    def close_soon(self) -> None:
+        """Has the collector end the pool, as soon as nothing more is to be done."""
+        self.closing = True
+        self.pool.set_hungry(True)
+        self.pool.wake_collector()
 
     @property
     def unfinished(self) -> int:
@@ -280,11 +287,11 @@ def _with_remote_traceback(error: BaseException) -> BaseException:
 class Wakeup:
     """What the standard module's exit handler wakes a pool by."""
 
-    def __init__(self, pool: _native.ProcessPool) -> None:
-        self._pool = pool
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def wakeup(self) -> None:
-        self._pool.wake_collector()
+        self._engine.close_soon()
 
 
 class Collector(Thread):
@@ -292,10 +299,9 @@ class Collector(Thread):
 
     def __init__(self, executor: Any, engine: Engine) -> None:
         super().__init__(name="ProcessPoolExecutor")
-        pool = engine.pool
         self.engine = engine
-        self.executor = weakref.ref(executor, lambda _: pool.wake_collector())
-        _std._threads_wakeups[self] = Wakeup(pool)
+        self.executor = weakref.ref(executor, lambda _: engine.close_soon())
+        _std._threads_wakeups[self] = Wakeup(engine)
 
     def run(self) -> None:
         try:

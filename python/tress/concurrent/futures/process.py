@@ -246,7 +246,7 @@ class ProcessPoolExecutor(_StandardExecutor):
             self._cancel_pending_futures = cancel_futures
             self._shutdown_thread = True
             collector = self._executor_manager_thread
-        self._engine.pool.wake_collector()
+        self._engine.close_soon()
         if collector is not None and wait:
             collector.join()
         self._executor_manager_thread = None
