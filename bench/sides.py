@@ -9,6 +9,7 @@ same function object, so the other name costs nothing.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
@@ -22,6 +23,9 @@ PEERS = (CULSANS, AIOLOGIC)
 # Not a name of a module: a side offers it when its Queue has task_done and join.
 TASK_DONE = "task_done"
 
+# Offered where it is installed: what arrays are made of.
+NUMPY = "numpy"
+
 _THREADING_NAMES = (
     "Lock",
     "RLock",
@@ -33,7 +37,7 @@ _THREADING_NAMES = (
     "Timer",
 )
 _QUEUE_NAMES = ("Queue", "PriorityQueue", "SimpleQueue")
-_FUTURES_NAMES = ("Future", "ThreadPoolExecutor", "as_completed", "wait")
+_FUTURES_NAMES = ("Future", "ThreadPoolExecutor", "ProcessPoolExecutor", "as_completed", "wait")
 
 
 class Side:
@@ -64,6 +68,8 @@ def _from_modules(threading: str, queue: str, futures: str) -> dict[str, Any]:
         module = importlib.import_module(module_name)
         offers.update((name, getattr(module, name)) for name in names)
     offers[TASK_DONE] = offers["Queue"].task_done
+    if importlib.util.find_spec(NUMPY) is not None:
+        offers[NUMPY] = True
     return offers
 
 

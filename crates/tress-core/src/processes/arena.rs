@@ -18,8 +18,12 @@ const PAGE: usize = 4096;
 const FREE: u32 = 0;
 const LENT: u32 = 1;
 
-/// How many bytes of blocks that are back are kept with memory behind them, which is what makes the next use fast.
-const WARM: usize = 64 << 20;
+/// How many bytes of blocks that are back are kept with memory behind them, until [`Arena::trim`]: that is what makes the
+/// next use fast.
+const WARM: usize = 256 << 20;
+
+/// Blocks of so many bytes take longer to be filled for the first time than all others to be looked at.
+const WORTH_A_SWEEP: usize = 128 << 10;
 
 /// A block that is lent: which one, and which time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,19 +94,22 @@ impl Arena {
     pub fn lend(&mut self, parts: &[&[u8]]) -> io::Result<Lease> {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let whole = block_len(len).ok_or(io::ErrorKind::StorageFull)?;
-        if self.lent.len() >= self.sweep_at {
+        // Memory that was used before is worth a look at every block that is lent, if it is much.
+        if whole >= WORTH_A_SWEEP || self.lent.len() >= self.sweep_at {
             self.sweep();
         }
-        let offset = match self.find(whole) {
-            Some(offset) => offset,
+        let (offset, warm) = match self.find(whole) {
+            Some(found) => found,
             None => {
                 self.sweep();
                 self.find(whole).ok_or(io::ErrorKind::StorageFull)?
             }
         };
-        if let Err(error) = self.segment.commit(offset, whole) {
-            self.cold.entry(whole).or_default().push(offset);
-            return Err(io::Error::new(io::ErrorKind::OutOfMemory, error));
+        if !warm {
+            if let Err(error) = self.segment.commit(offset, whole) {
+                self.cold.entry(whole).or_default().push(offset);
+                return Err(io::Error::new(io::ErrorKind::OutOfMemory, error));
+            }
         }
         let mut to = self.segment.at(offset + HEADER, len).as_ptr();
         for part in parts {
@@ -122,20 +129,21 @@ impl Arena {
         Ok(lease)
     }
 
-    fn find(&mut self, whole: usize) -> Option<usize> {
+    /// A free block of that length, and whether it has memory behind it.
+    fn find(&mut self, whole: usize) -> Option<(usize, bool)> {
         if let Some(offset) = self.warm.get_mut(&whole).and_then(Vec::pop) {
             self.warm_bytes -= whole;
-            return Some(offset);
+            return Some((offset, true));
         }
         if let Some(offset) = self.cold.get_mut(&whole).and_then(Vec::pop) {
-            return Some(offset);
+            return Some((offset, false));
         }
         let offset = self.next;
         if whole > self.end.saturating_sub(offset) {
             return None;
         }
         self.next += whole;
-        Some(offset)
+        Some((offset, false))
     }
 
     /// Looks which blocks are back.
@@ -176,6 +184,24 @@ impl Arena {
     pub fn is_lent(&self, lease: Lease) -> bool {
         self.lent.iter().any(|block| block.lease == lease)
             && self.segment.word(lease.offset - HEADER).load(Ordering::Acquire) == LENT
+    }
+
+    /// Gives the memory of blocks that are back to the system; whether nothing is lent any more.
+    pub fn trim(&mut self) -> bool {
+        self.sweep();
+        for (whole, offsets) in std::mem::take(&mut self.warm) {
+            for offset in &offsets {
+                self.segment.discard(*offset, whole);
+            }
+            self.cold.entry(whole).or_default().extend(offsets);
+        }
+        self.warm_bytes = 0;
+        self.lent.is_empty()
+    }
+
+    /// Whether a block has been lent since the last [`Arena::trim`] that found all of them back.
+    pub fn is_used(&self) -> bool {
+        self.warm_bytes > 0 || !self.lent.is_empty()
     }
 
     /// How many bytes are lent.

@@ -338,6 +338,11 @@ impl Pool {
         self.producer.lock().arena.lent_bytes()
     }
 
+    /// Gives memory of large tasks that workers are done with to the system; whether no more is to come back.
+    pub fn trim(&self) -> bool {
+        self.producer.lock().arena.trim()
+    }
+
     /// How many workers sleep.
     pub fn idle(&self) -> usize {
         self.shared.idle().count()

@@ -15,6 +15,9 @@ use super::segment::Segment;
 use super::word::{self, Slept};
 use crate::base::deadline::{Deadline, now_ns};
 
+/// After so much idleness a worker gives memory back that it had lent.
+const TRIM_NS: u64 = 1_000_000_000;
+
 /// A worker.
 #[derive(Debug)]
 pub struct Worker {
@@ -99,7 +102,14 @@ impl Worker {
         let awake = self.shared.awake(self.number);
         awake.store(0, Ordering::SeqCst);
         self.shared.idle().enter(self.number);
+        let (until, trims) = self.until_trim(until);
         let slept = if waiting() { Slept::Woken } else { word::sleep(awake, 0, until, word::ALL) };
+        let slept = if trims && slept == Slept::TimedOut {
+            self.arena.trim();
+            Slept::Woken
+        } else {
+            slept
+        };
         let was_picked = !self.shared.idle().leave(self.number);
         let taken = self.take_or_end();
         // Whoever woke this worker did so for one task; there may be another, whose wake-up has come here as well.
@@ -110,6 +120,15 @@ impl Worker {
             Err(Slept::Woken) => Err(slept),
             taken => taken,
         }
+    }
+
+    /// When to wake up: a worker that has lent memory looks after a while whether that is back.
+    fn until_trim(&self, until: Option<Deadline>) -> (Option<Deadline>, bool) {
+        if !self.arena.is_used() {
+            return (until, false);
+        }
+        let trim = Deadline::after_ns(TRIM_NS);
+        if until.is_some_and(|until| until <= trim) { (until, false) } else { (Some(trim), true) }
     }
 
     fn take_or_end(&mut self) -> Result<io::Result<Option<Task>>, Slept> {

@@ -28,12 +28,15 @@ use super::payload::{self, Outgoing};
 /// Answers of this kind and below (0 is a result) end a future; the rest is the Python side's.
 const EXCEPTION: u32 = 1;
 
+/// Tasks of so many bytes are copied without the interpreter.
+const LARGE: usize = 1 << 20;
+
 /// A leader looks at its own future as often as that, whoever ends it.
 const LOOK_NS: u64 = 50_000_000;
 
 struct Entry {
     future: Py<Future>,
-    position: u64,
+    position: Option<u64>,
 }
 
 /// Answers that are nothing to a future: worker, kind, task, pickle.
@@ -238,18 +241,33 @@ impl ProcessPool {
     ) -> PyResult<Option<u64>> {
         self.check_here()?;
         let outgoing = Outgoing::new(pickle, buffers)?;
+        let parts = outgoing.parts();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        // A worker may have answered before the entry is there, but answers are read attached.
-        let position = match self.pool.offer(id, &outgoing.parts()) {
-            Ok(position) => position,
-            Err(Refused::Full) => return Ok(None),
-            Err(Refused::OutOfMemory(error)) => {
-                return Err(PyMemoryError::new_err(format!("no shared memory for the task: {error}")));
-            }
+        // A worker may have answered before it is known where the task stands.
+        self.entries.lock().insert(id, Entry { future: future.clone().unbind(), position: None });
+        let offered = if parts.iter().map(|part| part.len()).sum::<usize>() < LARGE {
+            self.pool.offer(id, &parts)
+        } else {
+            future.py().detach(|| self.pool.offer(id, &parts))
         };
-        self.entries.lock().insert(id, Entry { future: future.clone().unbind(), position });
-        self.pool.wake_one();
-        Ok(Some(id))
+        match offered {
+            Ok(position) => {
+                if let Some(entry) = self.entries.lock().get_mut(&id) {
+                    entry.position = Some(position);
+                }
+                self.pool.wake_one();
+                Ok(Some(id))
+            }
+            Err(refused) => {
+                drop(self.forget(id));
+                match refused {
+                    Refused::Full => Ok(None),
+                    Refused::OutOfMemory(error) => {
+                        Err(PyMemoryError::new_err(format!("no shared memory for the task: {error}")))
+                    }
+                }
+            }
+        }
     }
 
     /// Takes out a task that is not to be answered any more: its future.
@@ -259,7 +277,7 @@ impl ProcessPool {
 
     /// Takes a task back that no worker has begun; whether that was so.
     fn take_back(&self, id: u64) -> bool {
-        let position = self.entries.lock().get(&id).map(|entry| entry.position);
+        let position = self.entries.lock().get(&id).and_then(|entry| entry.position);
         let taken = position.is_some_and(|position| self.pool.take_back(id, position));
         if taken {
             let entry = self.entries.lock().remove(&id);
@@ -271,7 +289,7 @@ impl ProcessPool {
     /// Whether a worker has begun the task.
     fn is_begun(&self, id: u64) -> bool {
         let position = self.entries.lock().get(&id).map(|entry| entry.position);
-        position.is_none_or(|position| self.pool.is_begun(position))
+        position.is_none_or(|position| position.is_some_and(|position| self.pool.is_begun(position)))
     }
 
     /// Waits until `future` has ended or `timeout` seconds have passed, reading answers if nobody else does.
@@ -372,6 +390,11 @@ impl ProcessPool {
     #[getter]
     fn idle(&self) -> usize {
         self.pool.idle()
+    }
+
+    /// Gives memory of large tasks that workers are done with to the system; whether no more is to come back.
+    fn trim(&self) -> bool {
+        self.pool.trim()
     }
 
     /// How many bytes of large tasks are with workers, or wait for one.

@@ -33,6 +33,9 @@ _LARGE = 64 * 1024
 # of which so many bytes are filled ahead of the workers.
 _AHEAD = 512 * 1024 * 1024
 
+# An idle pool gives memory back after so many seconds.
+_PATIENCE = 1.0
+
 _ABRUPT = "A child process terminated abruptly, the process pool is not usable anymore"
 _PENDING = (
     "A process in the process pool was terminated abruptly while the future was running or pending."
@@ -141,6 +144,7 @@ class Engine:
         self.ended = False
         self.stopping = False
         self.closing = False
+        self.trims = False  # memory that was lent is to go back to the system
         self.out_of_memory = _kills_for_memory()
         self.poller = select.epoll()
         self.poller.register(self.pool.collector, select.EPOLLIN)
@@ -165,8 +169,12 @@ class Engine:
             _end(future, _with_remote_traceback(error))
             return True
         size = pickled_size(pickled, buffers)
-        if size >= _LARGE and self.pool.unfinished and self.pool.lent_bytes + size > _AHEAD:
-            return False
+        if size >= _LARGE:
+            if self.pool.unfinished and self.pool.lent_bytes + size > _AHEAD:
+                return False
+            if not self.trims:
+                self.trims = True
+                self.pool.wake_collector()
         try:
             task = self.pool.offer(future, pickled, buffers)
         except MemoryError as error:
@@ -320,8 +328,10 @@ class Collector(Thread):
         """Sleeps until there is something to do, and does it; True when that was the last."""
         engine, pool = self.engine, self.engine.pool
         pool.before_sleep()
-        ready = engine.poller.poll()
+        ready = engine.poller.poll(_PATIENCE if engine.trims else None)
         pool.after_sleep()
+        if engine.trims and not ready:
+            engine.trims = not pool.trim()
         broken = self.hear(pool.collect())
         for fd, _ in ready:
             if fd in engine.workers and self.mourn(fd):

@@ -1,0 +1,28 @@
+"""What the cases have done elsewhere: importable there by its own name."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def task(value: int) -> int:
+    """As small as a Python function can be."""
+    return value
+
+
+def length(data: Any) -> int:
+    """A look at data, without reading it."""
+    return len(data)
+
+
+def zeros(size: int) -> Any:
+    """An array of that many bytes."""
+    import numpy
+
+    return numpy.zeros(size, numpy.uint8)
+
+
+def pid(_: int) -> int:
+    """The process that makes the call."""
+    return os.getpid()
