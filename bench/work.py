@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any
 
@@ -18,8 +19,7 @@ def length(data: Any) -> int:
 
 def zeros(size: int) -> Any:
     """An array of that many bytes."""
-    import numpy
-
+    numpy: Any = importlib.import_module("numpy")
     return numpy.zeros(size, numpy.uint8)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 from pathlib import Path
@@ -59,6 +60,16 @@ def total(data: Any) -> int:
 
 def make(size: int) -> bytes:
     return bytes(size)
+
+
+class Buffer:
+    """Large data, as protocol 5 of pickle hands it out."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Buffer, (pickle.PickleBuffer(self.data),)
 
 
 class FailsToPickle:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.processes import calls
+from tress import _native
 from tress.concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
 from tress.concurrent.futures.process import WorkerLostError
 
@@ -99,14 +100,35 @@ def test_large_arguments_and_results_come_whole_and_their_memory_back(
 
 
 def test_arrays_are_read_where_they_lie(pool: ProcessPoolExecutor) -> None:
-    numpy = pytest.importorskip("numpy")
-    array = numpy.arange(1_000_000.0)
-    assert pool.submit(numpy.sum, array).result() == array.sum()
-    back = pool.submit(calls.identity, array).result()
-    assert (back == array).all()
-    assert not back.flags.owndata
+    data = bytearray(range(256)) * 4096
+    back = pool.submit(calls.identity, calls.Buffer(data)).result().data
+    assert isinstance(back, memoryview)
+    assert isinstance(back.obj, _native.SharedBlock)
+    assert back == data
     back[0] = 7
-    assert array[0] == 0
+    assert data[0] == 0
+    small = pool.submit(calls.identity, calls.Buffer(bytearray(b"few"))).result().data
+    assert small == b"few"
+
+
+def test_memory_of_large_data_goes_back(pool: ProcessPoolExecutor) -> None:
+    def in_use() -> int:
+        with open("/proc/self/smaps") as file:
+            at_ours, kib = False, 0
+            for line in file:
+                if "-" in line.split(" ", 1)[0]:
+                    at_ours = "memfd:tress" in line
+                elif at_ours and line.startswith("Rss:"):
+                    kib += int(line.split()[1])
+        return kib * 1024
+
+    size = 64 << 20
+    views = pool.submit(calls.identity, calls.Buffer(bytearray(size))).result()
+    assert views.data[-1] == 0
+    assert in_use() > size
+    del views
+    while in_use() > size // 8:
+        threading.Event().wait(0.05)
 
 
 def test_cancel(context: Any, tmp_path: Path) -> None:
