@@ -5,6 +5,7 @@ pub mod arena;
 pub mod idle;
 #[cfg(not(loom))]
 pub mod pool;
+pub mod rest;
 #[cfg(not(loom))]
 pub mod results;
 #[cfg(not(loom))]

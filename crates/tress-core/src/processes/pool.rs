@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::arena::{Arena, Block, Lease};
 use super::idle::Idle;
+use super::rest::Rest;
 use super::results::Ring;
 use super::segment::Segment;
 use super::tasks::Tasks;
@@ -106,8 +107,8 @@ impl Shared {
         Idle::new(self.segment.double_words(POSTED, Idle::words_for(MAX_WORKERS)))
     }
 
-    pub(super) fn closed(&self) -> &AtomicU32 {
-        self.segment.word(CLOSED)
+    pub(super) fn rest(&self) -> Rest<'_> {
+        Rest::new(self.tasks(), self.idle(), self.segment.word(CLOSED))
     }
 
     pub(super) fn listening(&self) -> &AtomicU32 {
@@ -142,14 +143,7 @@ impl Shared {
         self.segment.at(DATA + slot * SLOT_LEN + SLOT_HEADER, len).as_ptr()
     }
 
-    /// Wakes a worker that sleeps, if one does, for a task that is offered.
-    pub(super) fn wake_one(&self) {
-        if let Some(worker) = self.idle().pick() {
-            self.wake(worker);
-        }
-    }
-
-    fn wake(&self, worker: u32) {
+    pub(super) fn wake(&self, worker: u32) {
         self.awake(worker).store(1, Ordering::SeqCst);
         word::wake(self.awake(worker), 1, word::ALL);
     }
@@ -309,7 +303,9 @@ impl Pool {
 
     /// Wakes a worker for a task that was offered, if one sleeps.
     pub fn wake_one(&self) {
-        self.shared.wake_one();
+        if let Some(worker) = self.shared.rest().pick() {
+            self.shared.wake(worker);
+        }
     }
 
     /// Takes a task back; false if a worker has begun it.
@@ -427,18 +423,15 @@ impl Pool {
         for id in &lost {
             self.give_up_block(*id);
         }
-        // A wake-up that it had taken with it is for somebody else.
-        self.shared.idle().leave(worker);
-        if tasks.is_waiting() {
-            self.wake_one();
+        if let Some(other) = self.shared.rest().bury(worker) {
+            self.shared.wake(other);
         }
         (answers, lost)
     }
 
     /// Has every worker end once no task is offered any more.
     pub fn close(&self) {
-        self.shared.closed().store(1, Ordering::SeqCst);
-        for worker in self.shared.idle().take_all() {
+        for worker in self.shared.rest().close() {
             self.shared.wake(worker);
         }
     }

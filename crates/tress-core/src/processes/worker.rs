@@ -92,28 +92,21 @@ impl Worker {
             Ok(None) => {}
             done => return Ok(done),
         }
-        let waiting = || self.shared.tasks().is_waiting() || self.shared.closed().load(Ordering::SeqCst) != 0;
-        if crate::base::spin::until(waiting) {
+        if crate::base::spin::until(|| self.shared.rest().is_over()) {
             return self.take_or_end();
         }
         let awake = self.shared.awake(self.number);
-        awake.store(0, Ordering::SeqCst);
-        self.shared.idle().enter(self.number);
-        let slept = if waiting() { Slept::Woken } else { word::sleep(awake, 0, until, word::ALL) };
-        let was_picked = !self.shared.idle().leave(self.number);
-        let taken = self.take_or_end();
-        // Whoever woke this worker did so for one task; there may be another, whose wake-up has come here as well.
-        if was_picked && matches!(taken, Ok(Ok(Some(_)))) && self.shared.tasks().is_waiting() {
-            self.shared.wake_one();
-        }
-        match taken {
+        let sleeps = self.shared.rest().enter(self.number, awake);
+        let slept = if sleeps { word::sleep(awake, 0, until, word::ALL) } else { Slept::Woken };
+        self.shared.rest().leave(self.number);
+        match self.take_or_end() {
             Err(Slept::Woken) => Err(slept),
             taken => taken,
         }
     }
 
     fn take_or_end(&mut self) -> Result<io::Result<Option<Task>>, Slept> {
-        let closed = self.shared.closed().load(Ordering::SeqCst) != 0;
+        let closed = self.shared.rest().is_closed();
         match self.take() {
             Ok(None) if !closed => Err(Slept::Woken),
             done => Ok(done),
