@@ -3,6 +3,7 @@
 #[cfg(not(loom))]
 pub mod arena;
 pub mod idle;
+pub mod listening;
 #[cfg(not(loom))]
 pub mod pool;
 pub mod rest;

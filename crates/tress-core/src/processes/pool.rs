@@ -4,20 +4,20 @@
 //! of its own for what it answers. Nothing that a worker holds is needed by another, so one that is killed, at any moment,
 //! costs its own task and nothing else: the words say which that was.
 //!
-//! Answers are read by whoever waits for one (the *leader*, asleep on a word) or, while nobody does, by the *collector*, a
-//! thread that sleeps on a file descriptor together with what tells the death of workers. The word `LISTENING` says whom
-//! a worker is to wake; whoever is woken finds it 0 and needs no further wake-ups while awake. Reading itself is under a mutex, so
-//! that it does no harm if both read.
+//! Answers are read by whoever waits for one (the *leader*, asleep on a word, the bell) or, while nobody does, by the *collector*,
+//! a thread that sleeps on a file descriptor together with what tells the death of workers; [`super::listening`] says whom a worker
+//! wakes. Reading itself is under a mutex, so that it does no harm if both read.
 
 use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::arena::{Arena, Block, Lease};
 use super::idle::Idle;
+use super::listening::{Listening, Whom};
 use super::rest::Rest;
 use super::results::Ring;
 use super::segment::Segment;
@@ -47,10 +47,8 @@ pub(super) const IN_BLOCK: u64 = u64::MAX;
 /// The bit of a frame's kind that says that its payload is the place of a block.
 pub(super) const BLOCK: u32 = 1 << 31;
 
-/// Whom a worker wakes.
-pub(super) const COLLECTOR: u32 = 1;
-pub(super) const LEADER: u32 = 2;
-pub(super) const LEADERS: NonZeroU32 = NonZeroU32::MIN;
+/// The kind of sleeper that a leader is, on the bell.
+const LEADERS: NonZeroU32 = NonZeroU32::MIN;
 
 /// What the shared memory of a pool is divided into: what all its processes have.
 #[derive(Clone, Debug)]
@@ -98,12 +96,12 @@ impl Shared {
         Tasks::new(self.segment.double_word(HEAD), self.segment.double_words(STATES, SLOTS))
     }
 
-    pub(super) fn idle(&self) -> Idle<'_> {
+    fn idle(&self) -> Idle<'_> {
         Idle::new(self.segment.double_words(IDLE, Idle::words_for(MAX_WORKERS)))
     }
 
     /// The workers that have written frames since somebody looked.
-    pub(super) fn posted(&self) -> Idle<'_> {
+    fn posted(&self) -> Idle<'_> {
         Idle::new(self.segment.double_words(POSTED, Idle::words_for(MAX_WORKERS)))
     }
 
@@ -111,12 +109,18 @@ impl Shared {
         Rest::new(self.tasks(), self.idle(), self.segment.word(CLOSED))
     }
 
-    pub(super) fn listening(&self) -> &AtomicU32 {
-        self.segment.word(LISTENING)
+    pub(super) fn listening(&self) -> Listening<'_> {
+        Listening::new(self.segment.word(LISTENING), self.posted())
     }
 
-    pub(super) fn bell(&self) -> &AtomicU32 {
+    fn bell(&self) -> &AtomicU32 {
         self.segment.word(BELL)
+    }
+
+    /// Has the leader look.
+    pub(super) fn ring(&self) {
+        self.bell().fetch_add(1, Ordering::SeqCst);
+        word::wake(self.bell(), 1, LEADERS);
     }
 
     /// 0 while `worker` sleeps.
@@ -204,7 +208,8 @@ struct Producer {
 pub struct Pool {
     shared: Shared,
     collector: OwnedFd,
-    leading: AtomicBool,
+    /// The bell as the leader saw it before it last looked at what it waits for.
+    heard: AtomicU32,
     producer: Mutex<Producer>,
     readers: Mutex<Vec<Option<Reader>>>,
 }
@@ -221,7 +226,7 @@ impl Pool {
         Ok(Self {
             shared: Shared { segment },
             collector: rustix::event::eventfd(0, flags)?,
-            leading: AtomicBool::new(false),
+            heard: AtomicU32::new(0),
             producer: Mutex::new(Producer { position: 0, arena, blocks: HashMap::new() }),
             readers: Mutex::new(Vec::new()),
         })
@@ -437,47 +442,46 @@ impl Pool {
     }
 
     /// Whether the calling thread is the one that workers wake from now on, until [`Pool::stop_leading`]. False if another
-    /// thread is, or the collector is reading just now.
+    /// thread is, or the collector is reading just now. Look at what you wait for afterwards, before [`Pool::read_leading`].
     pub fn lead(&self) -> bool {
-        let listening = self.shared.listening();
-        let mine = listening.compare_exchange(COLLECTOR, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        if mine {
-            self.leading.store(true, Ordering::SeqCst);
+        let leads = self.shared.listening().lead();
+        if leads {
+            self.hear();
         }
-        mine
+        leads
     }
 
-    /// Answers, for the leader: sleeps until there are some. Err when it was woken for another reason: look at what you wait
-    /// for.
+    fn hear(&self) {
+        self.heard.store(self.shared.bell().load(Ordering::SeqCst), Ordering::Relaxed);
+    }
+
+    /// Answers, for the leader: sleeps until there are some. Err when it was woken for another reason, or somebody else has read
+    /// them: look at what you wait for.
     ///
     /// # Errors
     /// How the sleep ended.
     pub fn read_leading(&self, until: Option<Deadline>) -> Result<Vec<Answer>, Slept> {
-        let posted = self.shared.posted();
-        let bell = self.shared.bell();
-        let seen = bell.load(Ordering::SeqCst);
-        if !posted.is_empty() || crate::base::spin::until(|| !posted.is_empty()) {
-            return Ok(self.read());
+        let (posted, bell) = (self.shared.posted(), self.shared.bell());
+        let mut slept = Slept::Woken;
+        if !crate::base::spin::until(|| !posted.is_empty()) {
+            if self.shared.listening().before_leader_sleeps() {
+                slept = word::sleep(bell, self.heard.load(Ordering::Relaxed), until, LEADERS);
+            }
+            self.shared.listening().after_leader_slept();
         }
-        let listening = self.shared.listening();
-        listening.store(LEADER, Ordering::SeqCst);
-        let slept = if posted.is_empty() { word::sleep(bell, seen, until, LEADERS) } else { Slept::Woken };
-        let _ = listening.compare_exchange(LEADER, 0, Ordering::SeqCst, Ordering::SeqCst);
+        // A ring from here on ends the next sleep; one from before this is looked after now, here and by the caller.
+        self.hear();
         let answers = self.read();
         if answers.is_empty() { Err(slept) } else { Ok(answers) }
     }
 
     /// The collector is woken again from now on.
     pub fn stop_leading(&self) {
-        self.leading.store(false, Ordering::SeqCst);
-        self.listen();
+        self.wake(self.shared.listening().stop_leading());
     }
 
-    fn listen(&self) {
-        let listening = self.shared.listening();
-        let _ = listening.compare_exchange(0, COLLECTOR, Ordering::SeqCst, Ordering::SeqCst);
-        let missed = !self.shared.posted().is_empty();
-        if missed && listening.compare_exchange(COLLECTOR, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+    fn wake(&self, whom: Whom) {
+        if whom == Whom::Collector {
             self.wake_collector();
         }
     }
@@ -490,23 +494,19 @@ impl Pool {
 
     /// For the collector, before it sleeps until [`Pool::collector`] is readable.
     pub fn before_collector_sleeps(&self) {
-        if !self.leading.load(Ordering::SeqCst) {
-            self.listen();
-        }
+        self.wake(self.shared.listening().before_collector_sleeps());
     }
 
     /// For the collector, when it has slept: until it sleeps again nobody needs to wake it.
     pub fn after_collector_slept(&self) {
         let _ = rustix::io::read(&self.collector, &mut [0u8; 8]);
-        let listening = self.shared.listening();
-        let _ = listening.compare_exchange(COLLECTOR, 0, Ordering::SeqCst, Ordering::SeqCst);
+        self.shared.listening().after_collector_slept();
     }
 
     /// Has the leader look, if there is one: what it waits for may have happened.
     pub fn wake_leader(&self) {
-        if self.leading.load(Ordering::SeqCst) {
-            self.shared.bell().fetch_add(1, Ordering::SeqCst);
-            word::wake(self.shared.bell(), 1, LEADERS);
+        if self.shared.listening().is_led() {
+            self.shared.ring();
         }
     }
 }

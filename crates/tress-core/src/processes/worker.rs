@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::arena::{Arena, Block};
-use super::pool::{
-    BLOCK, BLOCKS, COLLECTOR, IN_BLOCK, INLINE, INLINE_ANSWER, LEADER, LEADERS, Payload, RING, Shared,
-    WORKER_BLOCKS,
-};
+use super::listening::Whom;
+use super::pool::{BLOCK, BLOCKS, IN_BLOCK, INLINE, INLINE_ANSWER, Payload, RING, Shared, WORKER_BLOCKS};
 use super::results::Ring;
 use super::segment::Segment;
 use super::word::{self, Slept};
@@ -170,17 +168,12 @@ impl Worker {
 
     /// Tells the pool's owner that there is something to read.
     fn post(&self) {
-        self.shared.posted().enter(self.number);
-        let listening = self.shared.listening();
-        let whom = listening.load(Ordering::SeqCst);
-        if whom == 0 || listening.compare_exchange(whom, 0, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-            return;
-        }
-        if whom == LEADER {
-            self.shared.bell().fetch_add(1, Ordering::SeqCst);
-            word::wake(self.shared.bell(), 1, LEADERS);
-        } else if whom == COLLECTOR {
-            let _ = rustix::io::write(&self.collector, &1u64.to_ne_bytes());
+        match self.shared.listening().post(self.number) {
+            Whom::Nobody => {}
+            Whom::Leader => self.shared.ring(),
+            Whom::Collector => {
+                let _ = rustix::io::write(&self.collector, &1u64.to_ne_bytes());
+            }
         }
     }
 }
