@@ -64,6 +64,11 @@ impl<'a> Listening<'a> {
         }
     }
 
+    /// Whether there is something that nobody has looked at.
+    pub fn has_posted(&self) -> bool {
+        !self.posted.is_empty()
+    }
+
     /// Makes the caller the leader, if the collector sleeps and nobody else leads. It looks afterwards whether what it waits for
     /// has happened.
     pub fn lead(&self) -> bool {

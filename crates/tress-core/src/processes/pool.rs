@@ -19,7 +19,7 @@ use super::arena::{Arena, Block, Lease};
 use super::idle::Idle;
 use super::listening::{Listening, Whom};
 use super::rest::Rest;
-use super::results::Ring;
+use super::results::{Frame, Ring};
 use super::segment::Segment;
 use super::tasks::Tasks;
 use super::word::{self, Slept};
@@ -46,6 +46,10 @@ pub(super) const IN_BLOCK: u64 = u64::MAX;
 
 /// The bit of a frame's kind that says that its payload is the place of a block.
 pub(super) const BLOCK: u32 = 1 << 31;
+
+/// The bit of a frame's kind that says that it answers the task that its worker is at, rather than having a number for some
+/// other reason, which another worker's task may have as well.
+pub(super) const OF_TASK: u32 = 1 << 30;
 
 /// The kind of sleeper that a leader is, on the bell.
 const LEADERS: NonZeroU32 = NonZeroU32::MIN;
@@ -175,7 +179,8 @@ pub struct Answer {
     pub payload: Payload,
 }
 
-/// The kind of an [`Answer`] that stands for a worker which does not keep to the rules: nothing more will be read of it.
+/// The kind of an [`Answer`] that stands for a worker which does not keep to the rules: nothing more will be read of it, so it is
+/// best ended. Of the tasks that it has had since, none but the one it is at when it is buried is reported lost.
 pub const GARBLED: u32 = u32::MAX;
 
 /// The bytes of a task or an answer.
@@ -187,11 +192,23 @@ pub enum Payload {
     Block(Block),
 }
 
-/// A worker as its owner knows it.
+/// A worker's number, and what its owner knows of it.
+#[derive(Debug)]
+enum Seat {
+    Free,
+    Taken(Reader),
+    /// Of a worker that is dead: words in shared memory still have its number.
+    Burying,
+}
+
 #[derive(Debug)]
 struct Reader {
     segment: Arc<Segment>,
     ring: Ring,
+    /// The last task that it answered, which it may not have put aside yet.
+    answered: Option<u64>,
+    /// It has broken the rules; nothing more is read of it.
+    garbled: bool,
     /// Blocks that it still had when it answered the task they came with.
     kept: Vec<Lease>,
 }
@@ -211,7 +228,7 @@ pub struct Pool {
     /// The bell as the leader saw it before it last looked at what it waits for.
     heard: AtomicU32,
     producer: Mutex<Producer>,
-    readers: Mutex<Vec<Option<Reader>>>,
+    seats: Mutex<Vec<Seat>>,
 }
 
 impl Pool {
@@ -228,7 +245,7 @@ impl Pool {
             collector: rustix::event::eventfd(0, flags)?,
             heard: AtomicU32::new(0),
             producer: Mutex::new(Producer { position: 0, arena, blocks: HashMap::new() }),
-            readers: Mutex::new(Vec::new()),
+            seats: Mutex::new(Vec::new()),
         })
     }
 
@@ -248,20 +265,19 @@ impl Pool {
     /// The kernel's: no memory or no file descriptor left.
     pub fn add_worker(&self) -> io::Result<Option<(u32, Arc<Segment>)>> {
         let segment = Arc::new(roomy(WORKER_BLOCKS)?);
-        let mut readers = self.readers.lock();
-        let free = readers.iter().position(Option::is_none).unwrap_or(readers.len());
+        let mut seats = self.seats.lock();
+        let free = seats.iter().position(|seat| matches!(seat, Seat::Free)).unwrap_or(seats.len());
         if free == MAX_WORKERS {
             return Ok(None);
         }
         let worker = free as u32;
-        self.shared.current(worker).store(0, Ordering::Relaxed);
         let ring = Ring::new(Arc::clone(&segment), 0, RING);
-        let reader = Some(Reader { segment: Arc::clone(&segment), ring, kept: Vec::new() });
-        if free == readers.len() {
-            readers.push(reader);
-        } else {
-            readers[free] = reader;
+        let reader =
+            Reader { segment: Arc::clone(&segment), ring, answered: None, garbled: false, kept: Vec::new() };
+        if free == seats.len() {
+            seats.push(Seat::Free);
         }
+        seats[free] = Seat::Taken(reader);
         Ok(Some((worker, segment)))
     }
 
@@ -356,9 +372,9 @@ impl Pool {
         if self.shared.posted().is_empty() {
             return answers;
         }
-        let mut readers = self.readers.lock();
+        let mut seats = self.seats.lock();
         for worker in self.shared.posted().take_all() {
-            if let Some(Some(reader)) = readers.get_mut(worker as usize) {
+            if let Some(Seat::Taken(reader)) = seats.get_mut(worker as usize) {
                 self.read_one(worker, reader, &mut answers);
             }
         }
@@ -366,32 +382,34 @@ impl Pool {
     }
 
     fn read_one(&self, worker: u32, reader: &mut Reader, answers: &mut Vec<Answer>) {
-        loop {
-            match reader.ring.read() {
-                Ok(Some(frame)) => {
-                    let kind = frame.kind & !BLOCK;
-                    let payload = if frame.kind & BLOCK == 0 {
-                        Ok(Payload::Bytes(frame.payload))
-                    } else {
-                        super::worker::place(&frame.payload)
-                            .and_then(|(offset, len)| {
-                                Block::borrow(&reader.segment, WORKER_BLOCKS, offset, len)
-                            })
-                            .map(Payload::Block)
-                    };
-                    self.settle_block(frame.id, reader);
-                    match payload {
-                        Ok(payload) => answers.push(Answer { worker, kind, id: frame.id, payload }),
-                        Err(_) => return answers.push(garbled(worker)),
-                    }
-                }
+        while !reader.garbled {
+            let answer = match reader.ring.read() {
                 Ok(None) => break,
-                Err(_) => return answers.push(garbled(worker)),
-            }
+                Ok(Some(frame)) => self.understand(worker, reader, frame),
+                Err(error) => Err(error),
+            };
+            answers.push(answer.unwrap_or_else(|_| {
+                reader.garbled = true;
+                Answer { worker, kind: GARBLED, id: 0, payload: Payload::Bytes(Vec::new()) }
+            }));
         }
         if reader.ring.space().swap(0, Ordering::SeqCst) == 1 {
             word::wake(reader.ring.space(), 1, word::ALL);
         }
+    }
+
+    fn understand(&self, worker: u32, reader: &mut Reader, frame: Frame) -> io::Result<Answer> {
+        let payload = if frame.kind & BLOCK == 0 {
+            Payload::Bytes(frame.payload)
+        } else {
+            let (offset, len) = super::worker::place(&frame.payload)?;
+            Payload::Block(Block::borrow(&reader.segment, WORKER_BLOCKS, offset, len)?)
+        };
+        if frame.kind & OF_TASK != 0 {
+            reader.answered = Some(frame.id);
+            self.settle_block(frame.id, reader);
+        }
+        Ok(Answer { worker, kind: frame.kind & !(BLOCK | OF_TASK), id: frame.id, payload })
     }
 
     /// The worker may hold on to the block of a task that it has answered.
@@ -408,9 +426,17 @@ impl Pool {
     /// Takes out a worker that is dead: what it had answered, and the tasks that it had begun and not answered.
     pub fn bury(&self, worker: u32) -> (Vec<Answer>, Vec<u64>) {
         let mut answers = Vec::new();
-        let Some(mut reader) = self.readers.lock().get_mut(worker as usize).and_then(Option::take) else {
-            return (answers, Vec::new());
+        let mut reader = {
+            let mut seats = self.seats.lock();
+            let Some(seat @ Seat::Taken(_)) = seats.get_mut(worker as usize) else {
+                return (answers, Vec::new());
+            };
+            match std::mem::replace(seat, Seat::Burying) {
+                Seat::Taken(reader) => reader,
+                _ => unreachable!("it was just seen to be taken"),
+            }
         };
+        let listening = self.shared.listening();
         self.shared.posted().leave(worker);
         self.read_one(worker, &mut reader, &mut answers);
         let tasks = self.shared.tasks();
@@ -419,9 +445,9 @@ impl Pool {
             lost.push(self.shared.slot_word(slot, 0).load(Ordering::Relaxed));
             tasks.free_slot(slot);
         }
-        lost.extend(self.shared.current(worker).swap(0, Ordering::SeqCst).checked_sub(1));
-        lost.dedup();
-        lost.retain(|id| !answers.iter().any(|answer| answer.id == *id && answer.kind != GARBLED));
+        // The one that it was at, unless it is the same or had been answered.
+        let current = self.shared.current(worker).swap(0, Ordering::SeqCst).checked_sub(1);
+        lost.extend(current.filter(|id| !lost.contains(id) && reader.answered != Some(*id)));
         for lease in reader.kept {
             self.producer.lock().arena.take_back(lease);
         }
@@ -430,6 +456,12 @@ impl Pool {
         }
         if let Some(other) = self.shared.rest().bury(worker) {
             self.shared.wake(other);
+        }
+        self.seats.lock()[worker as usize] = Seat::Free;
+        // It may have died before it woke whoever reads what others have written.
+        if listening.has_posted() {
+            self.wake_collector();
+            self.wake_leader();
         }
         (answers, lost)
     }
@@ -509,8 +541,4 @@ impl Pool {
             self.shared.ring();
         }
     }
-}
-
-fn garbled(worker: u32) -> Answer {
-    Answer { worker, kind: GARBLED, id: 0, payload: Payload::Bytes(Vec::new()) }
 }

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 
 use super::arena::{Arena, Block};
 use super::listening::Whom;
-use super::pool::{BLOCK, BLOCKS, IN_BLOCK, INLINE, INLINE_ANSWER, Payload, RING, Shared, WORKER_BLOCKS};
+use super::pool::{
+    BLOCK, BLOCKS, IN_BLOCK, INLINE, INLINE_ANSWER, OF_TASK, Payload, RING, Shared, WORKER_BLOCKS,
+};
 use super::results::Ring;
 use super::segment::Segment;
 use super::word::{self, Slept};
@@ -18,6 +20,8 @@ use crate::base::deadline::{Deadline, now_ns};
 pub struct Worker {
     shared: Shared,
     number: u32,
+    /// The task that it is at.
+    task: Option<u64>,
     ring: Ring,
     arena: Arena,
     collector: OwnedFd,
@@ -48,6 +52,7 @@ impl Worker {
         Self {
             shared: Shared { segment: pool },
             number,
+            task: None,
             ring,
             arena: Arena::new(own, WORKER_BLOCKS, end),
             collector,
@@ -65,7 +70,8 @@ impl Worker {
         let get = |index| self.shared.slot_word(slot, index).load(Ordering::Relaxed);
         let (id, len) = (get(0), get(1));
         self.shared.began(self.number).store(now_ns(), Ordering::Relaxed);
-        self.shared.current(self.number).store(id + 1, Ordering::Release);
+        self.shared.current(self.number).store(id.wrapping_add(1), Ordering::Release);
+        self.task = Some(id);
         let payload = if len == IN_BLOCK {
             Payload::Block(Block::borrow(&self.shared.segment, BLOCKS, get(2) as usize, get(3) as usize)?)
         } else if len <= INLINE as u64 {
@@ -127,8 +133,11 @@ impl Worker {
         Ok(Some(place))
     }
 
-    /// Answers, if there is room for it now; `placed` is what [`Worker::place`] said of `parts`.
+    /// Answers, if there is room for it now; `placed` is what [`Worker::place`] said of `parts`. A kind is below 2^30; with the
+    /// number of the task that the worker is at, it answers that.
     pub fn answer_at_once(&mut self, kind: u32, id: u64, parts: &[&[u8]], placed: Option<&[u8; 16]>) -> bool {
+        debug_assert!(kind < OF_TASK, "the upper bits of a kind are taken");
+        let kind = if self.task == Some(id) { kind | OF_TASK } else { kind };
         let written = match placed {
             Some(place) => self.ring.write(kind | BLOCK, id, &[place]),
             None => self.ring.write(kind, id, parts),
@@ -162,7 +171,8 @@ impl Worker {
     }
 
     /// The task is over.
-    pub fn finish(&self) {
+    pub fn finish(&mut self) {
+        self.task = None;
         self.shared.current(self.number).store(0, Ordering::Release);
     }
 
