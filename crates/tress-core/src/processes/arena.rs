@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::segment::Segment;
+use crate::base::fork;
 
 /// Before the bytes of a block stands this much of its own; the bytes are aligned to as much.
 const HEADER: usize = 64;
@@ -55,10 +56,12 @@ pub struct Arena {
     lent_bytes: usize,
 }
 
-/// A block that was lent to this process; it goes back when the value is dropped.
+/// A block that was lent to this process; it goes back when the value is dropped, but not when the copy is that the child of a
+/// fork inherits.
 #[derive(Debug)]
 pub struct Block {
     segment: Arc<Segment>,
+    generation: u32,
     offset: usize,
     len: usize,
 }
@@ -221,7 +224,7 @@ impl Block {
         if !inside || len > segment.len() - offset {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a block outside the shared memory"));
         }
-        Ok(Self { segment: Arc::clone(segment), offset, len })
+        Ok(Self { segment: Arc::clone(segment), generation: fork::generation(), offset, len })
     }
 
     /// The bytes; their number is [`Block::len`].
@@ -238,6 +241,9 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
+        if self.generation != fork::generation() {
+            return;
+        }
         if (self.offset + self.len).next_multiple_of(PAGE) - (self.offset - HEADER) > WARM {
             // Larger than what the lender would keep warm, and it may not look for long.
             let (start, end) = (self.offset - HEADER + PAGE, self.offset + self.len);

@@ -1,10 +1,9 @@
-//! Who sleeps: a set of workers, any of which may die at any moment.
+//! A set of workers, any of which may die at any moment: those that sleep, or those that have written something.
 //!
-//! A worker enters, looks once more for something to do, and sleeps. Whoever offers a task takes one worker out of the set and
-//! wakes it. A worker that finds a task in its last look, and finds that it has been taken out of the set meanwhile, has got a
-//! wake-up that was meant for another task as well, and passes it on.
+//! Entering is followed by a fence, and picking preceded by one. So of one that enters and then looks for something, and
+//! another that makes it and then picks, the first sees what there is or the second sees the first.
 
-use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// A set of small numbers in shared words.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +25,7 @@ impl<'a> Idle<'a> {
     /// Enters `worker`.
     pub fn enter(&self, worker: u32) {
         self.words[worker as usize / 64].fetch_or(1 << (worker % 64), Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     /// Takes `worker` out; false if somebody else had done so.
@@ -36,6 +36,7 @@ impl<'a> Idle<'a> {
 
     /// Takes one worker out, if there is one.
     pub fn pick(&self) -> Option<u32> {
+        fence(Ordering::SeqCst);
         for (index, word) in self.words.iter().enumerate() {
             let mut seen = word.load(Ordering::SeqCst);
             while seen != 0 {

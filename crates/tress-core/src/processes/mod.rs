@@ -3,8 +3,10 @@
 #[cfg(not(loom))]
 pub mod arena;
 pub mod idle;
+pub mod listening;
 #[cfg(not(loom))]
 pub mod pool;
+pub mod rest;
 #[cfg(not(loom))]
 pub mod results;
 #[cfg(not(loom))]

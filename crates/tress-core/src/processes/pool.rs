@@ -4,21 +4,22 @@
 //! of its own for what it answers. Nothing that a worker holds is needed by another, so one that is killed, at any moment,
 //! costs its own task and nothing else: the words say which that was.
 //!
-//! Answers are read by whoever waits for one (the *leader*, asleep on a word) or, while nobody does, by the *collector*, a
-//! thread that sleeps on a file descriptor together with what tells the death of workers. The word `LISTENING` says whom
-//! a worker is to wake; whoever is woken finds it 0 and needs no further wake-ups while awake. Reading itself is under a mutex, so
-//! that it does no harm if both read.
+//! Answers are read by whoever waits for one (the *leader*, asleep on a word, the bell) or, while nobody does, by the *collector*,
+//! a thread that sleeps on a file descriptor together with what tells the death of workers; [`super::listening`] says whom a worker
+//! wakes. Reading itself is under a mutex, so that it does no harm if both read.
 
 use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::arena::{Arena, Block, Lease};
 use super::idle::Idle;
-use super::results::Ring;
+use super::listening::{Listening, Whom};
+use super::rest::Rest;
+use super::results::{Frame, Ring};
 use super::segment::Segment;
 use super::tasks::Tasks;
 use super::word::{self, Slept};
@@ -46,10 +47,12 @@ pub(super) const IN_BLOCK: u64 = u64::MAX;
 /// The bit of a frame's kind that says that its payload is the place of a block.
 pub(super) const BLOCK: u32 = 1 << 31;
 
-/// Whom a worker wakes.
-pub(super) const COLLECTOR: u32 = 1;
-pub(super) const LEADER: u32 = 2;
-pub(super) const LEADERS: NonZeroU32 = NonZeroU32::MIN;
+/// The bit of a frame's kind that says that it answers the task that its worker is at, rather than having a number for some
+/// other reason, which another worker's task may have as well.
+pub(super) const OF_TASK: u32 = 1 << 30;
+
+/// The kind of sleeper that a leader is, on the bell.
+const LEADERS: NonZeroU32 = NonZeroU32::MIN;
 
 /// What the shared memory of a pool is divided into: what all its processes have.
 #[derive(Clone, Debug)]
@@ -97,25 +100,31 @@ impl Shared {
         Tasks::new(self.segment.double_word(HEAD), self.segment.double_words(STATES, SLOTS))
     }
 
-    pub(super) fn idle(&self) -> Idle<'_> {
+    fn idle(&self) -> Idle<'_> {
         Idle::new(self.segment.double_words(IDLE, Idle::words_for(MAX_WORKERS)))
     }
 
     /// The workers that have written frames since somebody looked.
-    pub(super) fn posted(&self) -> Idle<'_> {
+    fn posted(&self) -> Idle<'_> {
         Idle::new(self.segment.double_words(POSTED, Idle::words_for(MAX_WORKERS)))
     }
 
-    pub(super) fn closed(&self) -> &AtomicU32 {
-        self.segment.word(CLOSED)
+    pub(super) fn rest(&self) -> Rest<'_> {
+        Rest::new(self.tasks(), self.idle(), self.segment.word(CLOSED))
     }
 
-    pub(super) fn listening(&self) -> &AtomicU32 {
-        self.segment.word(LISTENING)
+    pub(super) fn listening(&self) -> Listening<'_> {
+        Listening::new(self.segment.word(LISTENING), self.posted())
     }
 
-    pub(super) fn bell(&self) -> &AtomicU32 {
+    fn bell(&self) -> &AtomicU32 {
         self.segment.word(BELL)
+    }
+
+    /// Has the leader look.
+    pub(super) fn ring(&self) {
+        self.bell().fetch_add(1, Ordering::SeqCst);
+        word::wake(self.bell(), 1, LEADERS);
     }
 
     /// 0 while `worker` sleeps.
@@ -142,14 +151,7 @@ impl Shared {
         self.segment.at(DATA + slot * SLOT_LEN + SLOT_HEADER, len).as_ptr()
     }
 
-    /// Wakes a worker that sleeps, if one does, for a task that is offered.
-    pub(super) fn wake_one(&self) {
-        if let Some(worker) = self.idle().pick() {
-            self.wake(worker);
-        }
-    }
-
-    fn wake(&self, worker: u32) {
+    pub(super) fn wake(&self, worker: u32) {
         self.awake(worker).store(1, Ordering::SeqCst);
         word::wake(self.awake(worker), 1, word::ALL);
     }
@@ -177,7 +179,8 @@ pub struct Answer {
     pub payload: Payload,
 }
 
-/// The kind of an [`Answer`] that stands for a worker which does not keep to the rules: nothing more will be read of it.
+/// The kind of an [`Answer`] that stands for a worker which does not keep to the rules: nothing more will be read of it, so it is
+/// best ended. Of the tasks that it has had since, none but the one it is at when it is buried is reported lost.
 pub const GARBLED: u32 = u32::MAX;
 
 /// The bytes of a task or an answer.
@@ -189,11 +192,23 @@ pub enum Payload {
     Block(Block),
 }
 
-/// A worker as its owner knows it.
+/// A worker's number, and what its owner knows of it.
+#[derive(Debug)]
+enum Seat {
+    Free,
+    Taken(Reader),
+    /// Of a worker that is dead: words in shared memory still have its number.
+    Burying,
+}
+
 #[derive(Debug)]
 struct Reader {
     segment: Arc<Segment>,
     ring: Ring,
+    /// The last task that it answered, which it may not have put aside yet.
+    answered: Option<u64>,
+    /// It has broken the rules; nothing more is read of it.
+    garbled: bool,
     /// Blocks that it still had when it answered the task they came with.
     kept: Vec<Lease>,
 }
@@ -210,9 +225,10 @@ struct Producer {
 pub struct Pool {
     shared: Shared,
     collector: OwnedFd,
-    leading: AtomicBool,
+    /// The bell as the leader saw it before it last looked at what it waits for.
+    heard: AtomicU32,
     producer: Mutex<Producer>,
-    readers: Mutex<Vec<Option<Reader>>>,
+    seats: Mutex<Vec<Seat>>,
 }
 
 impl Pool {
@@ -227,9 +243,9 @@ impl Pool {
         Ok(Self {
             shared: Shared { segment },
             collector: rustix::event::eventfd(0, flags)?,
-            leading: AtomicBool::new(false),
+            heard: AtomicU32::new(0),
             producer: Mutex::new(Producer { position: 0, arena, blocks: HashMap::new() }),
-            readers: Mutex::new(Vec::new()),
+            seats: Mutex::new(Vec::new()),
         })
     }
 
@@ -249,20 +265,19 @@ impl Pool {
     /// The kernel's: no memory or no file descriptor left.
     pub fn add_worker(&self) -> io::Result<Option<(u32, Arc<Segment>)>> {
         let segment = Arc::new(roomy(WORKER_BLOCKS)?);
-        let mut readers = self.readers.lock();
-        let free = readers.iter().position(Option::is_none).unwrap_or(readers.len());
+        let mut seats = self.seats.lock();
+        let free = seats.iter().position(|seat| matches!(seat, Seat::Free)).unwrap_or(seats.len());
         if free == MAX_WORKERS {
             return Ok(None);
         }
         let worker = free as u32;
-        self.shared.current(worker).store(0, Ordering::Relaxed);
         let ring = Ring::new(Arc::clone(&segment), 0, RING);
-        let reader = Some(Reader { segment: Arc::clone(&segment), ring, kept: Vec::new() });
-        if free == readers.len() {
-            readers.push(reader);
-        } else {
-            readers[free] = reader;
+        let reader =
+            Reader { segment: Arc::clone(&segment), ring, answered: None, garbled: false, kept: Vec::new() };
+        if free == seats.len() {
+            seats.push(Seat::Free);
         }
+        seats[free] = Seat::Taken(reader);
         Ok(Some((worker, segment)))
     }
 
@@ -309,7 +324,9 @@ impl Pool {
 
     /// Wakes a worker for a task that was offered, if one sleeps.
     pub fn wake_one(&self) {
-        self.shared.wake_one();
+        if let Some(worker) = self.shared.rest().pick() {
+            self.shared.wake(worker);
+        }
     }
 
     /// Takes a task back; false if a worker has begun it.
@@ -360,9 +377,9 @@ impl Pool {
         if self.shared.posted().is_empty() {
             return answers;
         }
-        let mut readers = self.readers.lock();
+        let mut seats = self.seats.lock();
         for worker in self.shared.posted().take_all() {
-            if let Some(Some(reader)) = readers.get_mut(worker as usize) {
+            if let Some(Seat::Taken(reader)) = seats.get_mut(worker as usize) {
                 self.read_one(worker, reader, &mut answers);
             }
         }
@@ -370,32 +387,34 @@ impl Pool {
     }
 
     fn read_one(&self, worker: u32, reader: &mut Reader, answers: &mut Vec<Answer>) {
-        loop {
-            match reader.ring.read() {
-                Ok(Some(frame)) => {
-                    let kind = frame.kind & !BLOCK;
-                    let payload = if frame.kind & BLOCK == 0 {
-                        Ok(Payload::Bytes(frame.payload))
-                    } else {
-                        super::worker::place(&frame.payload)
-                            .and_then(|(offset, len)| {
-                                Block::borrow(&reader.segment, WORKER_BLOCKS, offset, len)
-                            })
-                            .map(Payload::Block)
-                    };
-                    self.settle_block(frame.id, reader);
-                    match payload {
-                        Ok(payload) => answers.push(Answer { worker, kind, id: frame.id, payload }),
-                        Err(_) => return answers.push(garbled(worker)),
-                    }
-                }
+        while !reader.garbled {
+            let answer = match reader.ring.read() {
                 Ok(None) => break,
-                Err(_) => return answers.push(garbled(worker)),
-            }
+                Ok(Some(frame)) => self.understand(worker, reader, frame),
+                Err(error) => Err(error),
+            };
+            answers.push(answer.unwrap_or_else(|_| {
+                reader.garbled = true;
+                Answer { worker, kind: GARBLED, id: 0, payload: Payload::Bytes(Vec::new()) }
+            }));
         }
         if reader.ring.space().swap(0, Ordering::SeqCst) == 1 {
             word::wake(reader.ring.space(), 1, word::ALL);
         }
+    }
+
+    fn understand(&self, worker: u32, reader: &mut Reader, frame: Frame) -> io::Result<Answer> {
+        let payload = if frame.kind & BLOCK == 0 {
+            Payload::Bytes(frame.payload)
+        } else {
+            let (offset, len) = super::worker::place(&frame.payload)?;
+            Payload::Block(Block::borrow(&reader.segment, WORKER_BLOCKS, offset, len)?)
+        };
+        if frame.kind & OF_TASK != 0 {
+            reader.answered = Some(frame.id);
+            self.settle_block(frame.id, reader);
+        }
+        Ok(Answer { worker, kind: frame.kind & !(BLOCK | OF_TASK), id: frame.id, payload })
     }
 
     /// The worker may hold on to the block of a task that it has answered.
@@ -412,9 +431,17 @@ impl Pool {
     /// Takes out a worker that is dead: what it had answered, and the tasks that it had begun and not answered.
     pub fn bury(&self, worker: u32) -> (Vec<Answer>, Vec<u64>) {
         let mut answers = Vec::new();
-        let Some(mut reader) = self.readers.lock().get_mut(worker as usize).and_then(Option::take) else {
-            return (answers, Vec::new());
+        let mut reader = {
+            let mut seats = self.seats.lock();
+            let Some(seat @ Seat::Taken(_)) = seats.get_mut(worker as usize) else {
+                return (answers, Vec::new());
+            };
+            match std::mem::replace(seat, Seat::Burying) {
+                Seat::Taken(reader) => reader,
+                _ => unreachable!("it was just seen to be taken"),
+            }
         };
+        let listening = self.shared.listening();
         self.shared.posted().leave(worker);
         self.read_one(worker, &mut reader, &mut answers);
         let tasks = self.shared.tasks();
@@ -423,73 +450,75 @@ impl Pool {
             lost.push(self.shared.slot_word(slot, 0).load(Ordering::Relaxed));
             tasks.free_slot(slot);
         }
-        lost.extend(self.shared.current(worker).swap(0, Ordering::SeqCst).checked_sub(1));
-        lost.dedup();
-        lost.retain(|id| !answers.iter().any(|answer| answer.id == *id && answer.kind != GARBLED));
+        // The one that it was at, unless it is the same or had been answered.
+        let current = self.shared.current(worker).swap(0, Ordering::SeqCst).checked_sub(1);
+        lost.extend(current.filter(|id| !lost.contains(id) && reader.answered != Some(*id)));
         for lease in reader.kept {
             self.producer.lock().arena.take_back(lease);
         }
         for id in &lost {
             self.give_up_block(*id);
         }
-        // A wake-up that it had taken with it is for somebody else.
-        self.shared.idle().leave(worker);
-        if tasks.is_waiting() {
-            self.wake_one();
+        if let Some(other) = self.shared.rest().bury(worker) {
+            self.shared.wake(other);
+        }
+        self.seats.lock()[worker as usize] = Seat::Free;
+        // It may have died before it woke whoever reads what others have written.
+        if listening.has_posted() {
+            self.wake_collector();
+            self.wake_leader();
         }
         (answers, lost)
     }
 
     /// Has every worker end once no task is offered any more.
     pub fn close(&self) {
-        self.shared.closed().store(1, Ordering::SeqCst);
-        for worker in self.shared.idle().take_all() {
+        for worker in self.shared.rest().close() {
             self.shared.wake(worker);
         }
     }
 
     /// Whether the calling thread is the one that workers wake from now on, until [`Pool::stop_leading`]. False if another
-    /// thread is, or the collector is reading just now.
+    /// thread is, or the collector is reading just now. Look at what you wait for afterwards, before [`Pool::read_leading`].
     pub fn lead(&self) -> bool {
-        let listening = self.shared.listening();
-        let mine = listening.compare_exchange(COLLECTOR, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        if mine {
-            self.leading.store(true, Ordering::SeqCst);
+        let leads = self.shared.listening().lead();
+        if leads {
+            self.hear();
         }
-        mine
+        leads
     }
 
-    /// Answers, for the leader: sleeps until there are some. Err when it was woken for another reason: look at what you wait
-    /// for.
+    fn hear(&self) {
+        self.heard.store(self.shared.bell().load(Ordering::SeqCst), Ordering::Relaxed);
+    }
+
+    /// Answers, for the leader: sleeps until there are some. Err when it was woken for another reason, or somebody else has read
+    /// them: look at what you wait for.
     ///
     /// # Errors
     /// How the sleep ended.
     pub fn read_leading(&self, until: Option<Deadline>) -> Result<Vec<Answer>, Slept> {
-        let posted = self.shared.posted();
-        let bell = self.shared.bell();
-        let seen = bell.load(Ordering::SeqCst);
-        if !posted.is_empty() || crate::base::spin::until(|| !posted.is_empty()) {
-            return Ok(self.read());
+        let (posted, bell) = (self.shared.posted(), self.shared.bell());
+        let mut slept = Slept::Woken;
+        if !crate::base::spin::until(|| !posted.is_empty()) {
+            if self.shared.listening().before_leader_sleeps() {
+                slept = word::sleep(bell, self.heard.load(Ordering::Relaxed), until, LEADERS);
+            }
+            self.shared.listening().after_leader_slept();
         }
-        let listening = self.shared.listening();
-        listening.store(LEADER, Ordering::SeqCst);
-        let slept = if posted.is_empty() { word::sleep(bell, seen, until, LEADERS) } else { Slept::Woken };
-        let _ = listening.compare_exchange(LEADER, 0, Ordering::SeqCst, Ordering::SeqCst);
+        // A ring from here on ends the next sleep; one from before this is looked after now, here and by the caller.
+        self.hear();
         let answers = self.read();
         if answers.is_empty() { Err(slept) } else { Ok(answers) }
     }
 
     /// The collector is woken again from now on.
     pub fn stop_leading(&self) {
-        self.leading.store(false, Ordering::SeqCst);
-        self.listen();
+        self.wake(self.shared.listening().stop_leading());
     }
 
-    fn listen(&self) {
-        let listening = self.shared.listening();
-        let _ = listening.compare_exchange(0, COLLECTOR, Ordering::SeqCst, Ordering::SeqCst);
-        let missed = !self.shared.posted().is_empty();
-        if missed && listening.compare_exchange(COLLECTOR, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+    fn wake(&self, whom: Whom) {
+        if whom == Whom::Collector {
             self.wake_collector();
         }
     }
@@ -502,27 +531,19 @@ impl Pool {
 
     /// For the collector, before it sleeps until [`Pool::collector`] is readable.
     pub fn before_collector_sleeps(&self) {
-        if !self.leading.load(Ordering::SeqCst) {
-            self.listen();
-        }
+        self.wake(self.shared.listening().before_collector_sleeps());
     }
 
     /// For the collector, when it has slept: until it sleeps again nobody needs to wake it.
     pub fn after_collector_slept(&self) {
         let _ = rustix::io::read(&self.collector, &mut [0u8; 8]);
-        let listening = self.shared.listening();
-        let _ = listening.compare_exchange(COLLECTOR, 0, Ordering::SeqCst, Ordering::SeqCst);
+        self.shared.listening().after_collector_slept();
     }
 
     /// Has the leader look, if there is one: what it waits for may have happened.
     pub fn wake_leader(&self) {
-        if self.leading.load(Ordering::SeqCst) {
-            self.shared.bell().fetch_add(1, Ordering::SeqCst);
-            word::wake(self.shared.bell(), 1, LEADERS);
+        if self.shared.listening().is_led() {
+            self.shared.ring();
         }
     }
-}
-
-fn garbled(worker: u32) -> Answer {
-    Answer { worker, kind: GARBLED, id: 0, payload: Payload::Bytes(Vec::new()) }
 }

@@ -68,7 +68,9 @@ impl Ring {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         assert!(len <= self.largest(), "too large for the ring");
         let whole = (PREFIX + len).next_multiple_of(8);
-        let head = self.segment.double_word(self.start + HEAD).load(Ordering::Acquire);
+        // SeqCst, as the reader's store and both accesses to `space`: of a writer that says it sleeps and then looks here, and a
+        // reader that moves the head and then looks who sleeps, one sees the other.
+        let head = self.segment.double_word(self.start + HEAD).load(Ordering::SeqCst);
         let used = self.position.wrapping_sub(head) as usize;
         if used > self.capacity || whole > self.capacity - used {
             return Err(Full);

@@ -67,7 +67,7 @@ impl<'a> Tasks<'a> {
 
     /// Offers the task in the slot of `position`, which was free and has been filled since.
     pub fn offer(&self, position: u64) {
-        self.words[self.slot(position)].store(word(READY, 0, self.lap(position)), Ordering::SeqCst);
+        self.words[self.slot(position)].store(word(READY, 0, self.lap(position)), Ordering::Release);
     }
 
     /// Takes the oldest task for `worker`; its position. Nobody touches the slot until [`Tasks::free`].

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::arena::{Arena, Block};
+use super::listening::Whom;
 use super::pool::{
-    BLOCK, BLOCKS, COLLECTOR, IN_BLOCK, INLINE, INLINE_ANSWER, LEADER, LEADERS, Payload, RING, Shared,
-    WORKER_BLOCKS,
+    BLOCK, BLOCKS, IN_BLOCK, INLINE, INLINE_ANSWER, OF_TASK, Payload, RING, Shared, WORKER_BLOCKS,
 };
 use super::results::Ring;
 use super::segment::Segment;
@@ -23,6 +23,8 @@ const TRIM_NS: u64 = 1_000_000_000;
 pub struct Worker {
     shared: Shared,
     number: u32,
+    /// The task that it is at.
+    task: Option<u64>,
     ring: Ring,
     arena: Arena,
     collector: OwnedFd,
@@ -53,6 +55,7 @@ impl Worker {
         Self {
             shared: Shared { segment: pool },
             number,
+            task: None,
             ring,
             arena: Arena::new(own, WORKER_BLOCKS, end),
             collector,
@@ -70,7 +73,8 @@ impl Worker {
         let get = |index| self.shared.slot_word(slot, index).load(Ordering::Relaxed);
         let (id, len) = (get(0), get(1));
         self.shared.began(self.number).store(now_ns(), Ordering::Relaxed);
-        self.shared.current(self.number).store(id + 1, Ordering::Release);
+        self.shared.current(self.number).store(id.wrapping_add(1), Ordering::Release);
+        self.task = Some(id);
         let payload = if len == IN_BLOCK {
             Payload::Block(Block::borrow(&self.shared.segment, BLOCKS, get(2) as usize, get(3) as usize)?)
         } else if len <= INLINE as u64 {
@@ -95,28 +99,19 @@ impl Worker {
             Ok(None) => {}
             done => return Ok(done),
         }
-        let waiting = || self.shared.tasks().is_waiting() || self.shared.closed().load(Ordering::SeqCst) != 0;
-        if crate::base::spin::until(waiting) {
+        if crate::base::spin::until(|| self.shared.rest().is_over()) {
             return self.take_or_end();
         }
         let awake = self.shared.awake(self.number);
-        awake.store(0, Ordering::SeqCst);
-        self.shared.idle().enter(self.number);
         let (until, trims) = self.until_trim(until);
-        let slept = if waiting() { Slept::Woken } else { word::sleep(awake, 0, until, word::ALL) };
-        let slept = if trims && slept == Slept::TimedOut {
+        let sleeps = self.shared.rest().enter(self.number, awake);
+        let mut slept = if sleeps { word::sleep(awake, 0, until, word::ALL) } else { Slept::Woken };
+        self.shared.rest().leave(self.number);
+        if trims && slept == Slept::TimedOut {
             self.arena.trim();
-            Slept::Woken
-        } else {
-            slept
-        };
-        let was_picked = !self.shared.idle().leave(self.number);
-        let taken = self.take_or_end();
-        // Whoever woke this worker did so for one task; there may be another, whose wake-up has come here as well.
-        if was_picked && matches!(taken, Ok(Ok(Some(_)))) && self.shared.tasks().is_waiting() {
-            self.shared.wake_one();
+            slept = Slept::Woken;
         }
-        match taken {
+        match self.take_or_end() {
             Err(Slept::Woken) => Err(slept),
             taken => taken,
         }
@@ -132,7 +127,7 @@ impl Worker {
     }
 
     fn take_or_end(&mut self) -> Result<io::Result<Option<Task>>, Slept> {
-        let closed = self.shared.closed().load(Ordering::SeqCst) != 0;
+        let closed = self.shared.rest().is_closed();
         match self.take() {
             Ok(None) if !closed => Err(Slept::Woken),
             done => Ok(done),
@@ -155,8 +150,11 @@ impl Worker {
         Ok(Some(place))
     }
 
-    /// Answers, if there is room for it now; `placed` is what [`Worker::place`] said of `parts`.
+    /// Answers, if there is room for it now; `placed` is what [`Worker::place`] said of `parts`. A kind is below 2^30; with the
+    /// number of the task that the worker is at, it answers that.
     pub fn answer_at_once(&mut self, kind: u32, id: u64, parts: &[&[u8]], placed: Option<&[u8; 16]>) -> bool {
+        debug_assert!(kind < OF_TASK, "the upper bits of a kind are taken");
+        let kind = if self.task == Some(id) { kind | OF_TASK } else { kind };
         let written = match placed {
             Some(place) => self.ring.write(kind | BLOCK, id, &[place]),
             None => self.ring.write(kind, id, parts),
@@ -190,23 +188,19 @@ impl Worker {
     }
 
     /// The task is over.
-    pub fn finish(&self) {
+    pub fn finish(&mut self) {
+        self.task = None;
         self.shared.current(self.number).store(0, Ordering::Release);
     }
 
     /// Tells the pool's owner that there is something to read.
     fn post(&self) {
-        self.shared.posted().enter(self.number);
-        let listening = self.shared.listening();
-        let whom = listening.load(Ordering::SeqCst);
-        if whom == 0 || listening.compare_exchange(whom, 0, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-            return;
-        }
-        if whom == LEADER {
-            self.shared.bell().fetch_add(1, Ordering::SeqCst);
-            word::wake(self.shared.bell(), 1, LEADERS);
-        } else if whom == COLLECTOR {
-            let _ = rustix::io::write(&self.collector, &1u64.to_ne_bytes());
+        match self.shared.listening().post(self.number) {
+            Whom::Nobody => {}
+            Whom::Leader => self.shared.ring(),
+            Whom::Collector => {
+                let _ = rustix::io::write(&self.collector, &1u64.to_ne_bytes());
+            }
         }
     }
 }
