@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList, PyTuple};
@@ -164,11 +164,23 @@ fn unpickle(py: Python<'_>, answer: Answer) -> Outcome {
     static LOADS_APART: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static UNREADABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let failed = answer.kind == EXCEPTION;
-    let loaded = payload::open(py, answer.payload).and_then(|(pickle, buffers)| match buffers {
-        None => calls::call(LOADS.import(py, "pickle", "loads")?, &PyTuple::new(py, [pickle])?),
-        Some(buffers) => {
-            let loads = LOADS_APART.import(py, "tress.concurrent.futures._pickling", "loads_apart")?;
-            calls::call(loads, &PyTuple::new(py, [pickle, buffers.into_any()])?)
+    let loaded = payload::open(py, answer.payload).and_then(|(pickle, buffers)| {
+        let (loads, arguments) = match buffers {
+            None => (LOADS.import(py, "pickle", "loads")?, PyTuple::new(py, [pickle])?),
+            Some(buffers) => {
+                let loads = LOADS_APART.import(py, "tress.concurrent.futures._pickling", "loads_apart")?;
+                (loads, PyTuple::new(py, [pickle, buffers.into_any()])?)
+            }
+        };
+        match calls::call(loads, &arguments) {
+            Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
+                // It is meant for whoever waits here, and not for the result: once more, and then for them.
+                let again = calls::call(loads, &arguments);
+                // SAFETY: it sets a flag, and may be called at any time.
+                unsafe { pyo3::ffi::PyErr_SetInterrupt() };
+                again
+            }
+            loaded => loaded,
         }
     });
     match loaded {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from concurrent.futures._base import LOGGER
 from concurrent.futures.process import _ExceptionWithTraceback
 from multiprocessing import context, reduction
+from types import FrameType
 from typing import Any
 
 from tress import _native
@@ -66,14 +68,38 @@ def _answer(worker: _native.PoolWorker, kind: int, task: int, value: Any) -> Non
     worker.answer(kind, task, pickled, buffers)
 
 
-def _next(worker: _native.PoolWorker) -> Any:
-    """The next task. An interrupt from the keyboard is its owner's to act upon, as long as no task
-    is being made."""
-    while True:
+class _Interrupts:
+    """Lets an interrupt from the keyboard end the call that is being made, and nothing else.
+
+    Between calls it is the pool's owner who acts upon it; here it could only lose the task that has
+    just been taken, or the answer that is about to be given.
+    """
+
+    def __init__(self) -> None:
+        self.welcome = False
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._receive)
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        if self.welcome:
+            self.welcome = False
+            signal.default_int_handler(signum, frame)
+
+    def call(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[int, Any]:
+        """The kind and the value of the answer to a call."""
         try:
-            return worker.take()
-        except KeyboardInterrupt:
-            continue
+            try:
+                self.welcome = True
+                result = fn(*args, **kwargs)
+                self.welcome = False
+                return RESULT, result
+            except BaseException as error:
+                self.welcome = False
+                return EXCEPTION, _outgoing(error)
+        except KeyboardInterrupt as late:
+            return EXCEPTION, _outgoing(late)
 
 
 def serve(
@@ -85,6 +111,7 @@ def serve(
     """Takes tasks and answers them until the pool closes, or `max_tasks` are done."""
     worker = seat.take()
     _native.end_with(seat.owner)
+    interrupts = _Interrupts()
     if initializer is not None:
         try:
             initializer(*initargs)
@@ -93,7 +120,7 @@ def serve(
             worker.answer(FAILED_TO_BEGIN, 0, [])
             return
     done = 0
-    while (task := _next(worker)) is not None:
+    while (task := worker.take()) is not None:
         number, pickled, buffers = task
         del task
         try:
@@ -104,16 +131,11 @@ def serve(
             worker.finish()
             continue
         del pickled, buffers
-        try:
-            result = fn(*args, **kwargs)
-        except BaseException as error:
-            _answer(worker, EXCEPTION, number, _outgoing(error))
-        else:
-            _answer(worker, RESULT, number, result)
-            del result
+        kind, value = interrupts.call(fn, args, kwargs)
+        _answer(worker, kind, number, value)
         worker.finish()
         # A worker without work keeps nothing alive.
-        del fn, args, kwargs
+        del fn, args, kwargs, value
         done += 1
         if done == max_tasks:
             worker.answer(RETIRED, 0, [])
