@@ -69,7 +69,8 @@ const POSTED: usize = 512;
 const AWAKE: usize = 1024;
 const CURRENT: usize = AWAKE + 4 * MAX_WORKERS;
 const BEGAN: usize = CURRENT + 8 * MAX_WORKERS;
-const STATES: usize = BEGAN + 8 * MAX_WORKERS;
+const INTERRUPTED: usize = BEGAN + 8 * MAX_WORKERS;
+const STATES: usize = INTERRUPTED + 8 * MAX_WORKERS;
 const DATA: usize = STATES + 8 * SLOTS;
 /// Where the blocks begin.
 pub(super) const BLOCKS: usize = (DATA + SLOT_LEN * SLOTS).next_multiple_of(4096);
@@ -140,6 +141,11 @@ impl Shared {
     /// When `worker` began it.
     pub(super) fn began(&self, worker: u32) -> &std::sync::atomic::AtomicU64 {
         self.segment.double_word(BEGAN + 8 * worker as usize)
+    }
+
+    /// One more than the number of the task that `worker` is to break off; 0 for none.
+    pub(super) fn interrupted(&self, worker: u32) -> &std::sync::atomic::AtomicU64 {
+        self.segment.double_word(INTERRUPTED + 8 * worker as usize)
     }
 
     /// A double word at the beginning of a slot: the task's number, its length, and the place and length of its block.
@@ -369,6 +375,14 @@ impl Pool {
     pub fn current(&self, worker: u32) -> Option<(u64, u64)> {
         let id = self.shared.current(worker).load(Ordering::Acquire).checked_sub(1)?;
         Some((id, self.shared.began(worker).load(Ordering::Relaxed)))
+    }
+
+    /// Notes that the task which `worker` is at is to be broken off; false if it is at none. The worker looks when it begins the
+    /// call; one that has begun it needs a signal.
+    pub fn interrupt(&self, worker: u32) -> bool {
+        let current = self.shared.current(worker).load(Ordering::SeqCst);
+        self.shared.interrupted(worker).store(current, Ordering::SeqCst);
+        current != 0
     }
 
     /// What workers have answered since the last look.

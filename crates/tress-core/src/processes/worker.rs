@@ -187,6 +187,12 @@ impl Worker {
         Err(word::sleep(self.ring.space(), 1, until, word::ALL))
     }
 
+    /// Whether the owner wants the present task broken off.
+    pub fn is_interrupted(&self) -> bool {
+        let current = self.shared.current(self.number).load(Ordering::SeqCst);
+        current != 0 && self.shared.interrupted(self.number).load(Ordering::SeqCst) == current
+    }
+
     /// The task is over.
     pub fn finish(&mut self) {
         self.task = None;

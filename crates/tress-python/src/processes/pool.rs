@@ -404,6 +404,11 @@ impl ProcessPool {
         self.pool.idle()
     }
 
+    /// Notes that the call which `worker` is at is to be broken off; whether it is at one.
+    fn interrupt(&self, worker: u32) -> bool {
+        self.pool.interrupt(worker)
+    }
+
     /// Gives memory of large tasks that workers are done with to the system; whether no more is to come back.
     fn trim(&self) -> bool {
         self.pool.trim()

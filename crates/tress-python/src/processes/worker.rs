@@ -102,6 +102,11 @@ impl PoolWorker {
         })
     }
 
+    /// Whether the pool's owner wants the present task broken off.
+    fn is_interrupted(&self) -> PyResult<bool> {
+        self.with(|worker| Ok(worker.is_interrupted()))
+    }
+
     /// The task is over, and whatever becomes of this process from here on is nothing to it.
     fn finish(&self) -> PyResult<()> {
         self.with(|worker| {

@@ -8,6 +8,7 @@ sleeps until a worker has answered and nobody waits for the answer, or until a w
 from __future__ import annotations
 
 import concurrent.futures.process as _std_module
+import contextlib
 import os
 import select
 import signal
@@ -144,6 +145,7 @@ class Engine:
         self.ended = False
         self.stopping = False
         self.closing = False
+        self.interrupting = False
         self.trims = False  # memory that was lent is to go back to the system
         self.out_of_memory = _kills_for_memory()
         self.poller = select.epoll()
@@ -425,9 +427,16 @@ class Collector(Thread):
         offered = sorted(engine.pool.futures(), key=lambda future: future._task)
         waiting = [future for future in offered if not future.running()]
         free = max(len(engine.processes) - (len(offered) - len(waiting)), 0)
+        if engine.interrupting:
+            free = 0
         for future in [*waiting[free:], *engine.backlog]:
             future.cancel()
         engine.backlog.clear()
+        if engine.interrupting:
+            for process, seat, _ in list(engine.workers.values()):
+                if engine.pool.interrupt(seat):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process.pid, signal.SIGINT)
 
     def finish(self) -> None:
         engine = self.engine

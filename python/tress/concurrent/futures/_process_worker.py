@@ -75,7 +75,8 @@ class _Interrupts:
     just been taken, or the answer that is about to be given.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, worker: _native.PoolWorker) -> None:
+        self.worker = worker
         self.welcome = False
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._receive)
@@ -92,6 +93,9 @@ class _Interrupts:
         try:
             try:
                 self.welcome = True
+                # The signal may have come before it was welcome.
+                if self.worker.is_interrupted():
+                    raise KeyboardInterrupt
                 result = fn(*args, **kwargs)
                 self.welcome = False
                 return RESULT, result
@@ -111,7 +115,7 @@ def serve(
     """Takes tasks and answers them until the pool closes, or `max_tasks` are done."""
     worker = seat.take()
     _native.end_with(seat.owner)
-    interrupts = _Interrupts()
+    interrupts = _Interrupts(worker)
     if initializer is not None:
         try:
             initializer(*initargs)

@@ -258,8 +258,10 @@ class ProcessPoolExecutor(_StandardExecutor):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        # After Ctrl-C nobody waits for calls that have not begun.
+        # After Ctrl-C nobody waits for calls that have not begun, and those that go on, perhaps
+        # begun by a worker whose last call was interrupted, are interrupted too.
         interrupted = exc_type is not None and issubclass(exc_type, KeyboardInterrupt)
+        self._engine.interrupting = interrupted
         self.shutdown(wait=True, cancel_futures=interrupted)
 
     def terminate_workers(self) -> None:
