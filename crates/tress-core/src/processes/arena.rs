@@ -40,7 +40,9 @@ struct Lent {
 #[derive(Debug)]
 pub struct Arena {
     segment: Arc<Segment>,
+    start: usize,
     end: usize,
+    /// What has never been part of a block begins here.
     next: usize,
     lent: Vec<Lent>,
     serial: u64,
@@ -72,10 +74,12 @@ fn block_len(len: usize) -> Option<usize> {
 impl Arena {
     /// An arena in the bytes from `start` to `end` of `segment`, whole pages that nobody else uses.
     pub fn new(segment: Arc<Segment>, start: usize, end: usize) -> Self {
+        let start = start.next_multiple_of(PAGE);
         Self {
             segment,
+            start,
             end,
-            next: start.next_multiple_of(PAGE),
+            next: start,
             lent: Vec::new(),
             serial: 0,
             sweep_at: 16,
@@ -96,14 +100,17 @@ impl Arena {
         if self.lent.len() >= self.sweep_at {
             self.sweep();
         }
-        let offset = match self.find(whole) {
-            Some(offset) => offset,
+        let (offset, whole) = match self.find(whole) {
+            Some(found) => found,
             None => {
                 self.sweep();
+                if self.lent.is_empty() {
+                    self.begin_anew();
+                }
                 self.find(whole).ok_or(io::ErrorKind::StorageFull)?
             }
         };
-        if let Err(error) = self.segment.commit(offset, whole) {
+        if let Err(error) = self.segment.commit(offset, HEADER + len) {
             self.cold.entry(whole).or_default().push(offset);
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, error));
         }
@@ -125,20 +132,37 @@ impl Arena {
         Ok(lease)
     }
 
-    fn find(&mut self, whole: usize) -> Option<usize> {
+    /// A block of at least `whole` bytes that is nobody's, and its length: one that fits, else a new one, else a larger one.
+    fn find(&mut self, whole: usize) -> Option<(usize, usize)> {
         if let Some(offset) = self.warm.get_mut(&whole).and_then(Vec::pop) {
             self.warm_bytes -= whole;
-            return Some(offset);
+            return Some((offset, whole));
         }
         if let Some(offset) = self.cold.get_mut(&whole).and_then(Vec::pop) {
-            return Some(offset);
+            return Some((offset, whole));
         }
-        let offset = self.next;
-        if whole > self.end.saturating_sub(offset) {
-            return None;
+        if whole <= self.end.saturating_sub(self.next) {
+            self.next += whole;
+            return Some((self.next - whole, whole));
         }
-        self.next += whole;
-        Some(offset)
+        let larger = |blocks: &mut BTreeMap<usize, Vec<usize>>| {
+            blocks.range_mut(whole..).find_map(|(whole, offsets)| Some((offsets.pop()?, *whole)))
+        };
+        if let Some(found) = larger(&mut self.cold) {
+            return Some(found);
+        }
+        let found = larger(&mut self.warm)?;
+        self.warm_bytes -= found.1;
+        Some(found)
+    }
+
+    /// Blocks are neither split nor joined; those of lengths that nobody asks for any more would take all room in the end.
+    fn begin_anew(&mut self) {
+        self.warm.clear();
+        self.cold.clear();
+        self.warm_bytes = 0;
+        self.segment.discard(self.start, self.next - self.start);
+        self.next = self.start;
     }
 
     /// Looks which blocks are back.
