@@ -44,7 +44,9 @@ struct Lent {
 #[derive(Debug)]
 pub struct Arena {
     segment: Arc<Segment>,
+    start: usize,
     end: usize,
+    /// What has never been part of a block begins here.
     next: usize,
     lent: Vec<Lent>,
     serial: u64,
@@ -76,10 +78,12 @@ fn block_len(len: usize) -> Option<usize> {
 impl Arena {
     /// An arena in the bytes from `start` to `end` of `segment`, whole pages that nobody else uses.
     pub fn new(segment: Arc<Segment>, start: usize, end: usize) -> Self {
+        let start = start.next_multiple_of(PAGE);
         Self {
             segment,
+            start,
             end,
-            next: start.next_multiple_of(PAGE),
+            next: start,
             lent: Vec::new(),
             serial: 0,
             sweep_at: 16,
@@ -101,10 +105,13 @@ impl Arena {
         if whole >= WORTH_A_SWEEP || self.lent.len() >= self.sweep_at {
             self.sweep();
         }
-        let (offset, warm) = match self.find(whole) {
+        let (offset, whole, warm) = match self.find(whole) {
             Some(found) => found,
             None => {
                 self.sweep();
+                if self.lent.is_empty() {
+                    self.begin_anew();
+                }
                 self.find(whole).ok_or(io::ErrorKind::StorageFull)?
             }
         };
@@ -132,21 +139,38 @@ impl Arena {
         Ok(lease)
     }
 
-    /// A free block of that length, and whether it has memory behind it.
-    fn find(&mut self, whole: usize) -> Option<(usize, bool)> {
+    /// A block of at least `whole` bytes that is nobody's, its length, and whether it has memory behind it: one that fits, else
+    /// a new one, else a larger one.
+    fn find(&mut self, whole: usize) -> Option<(usize, usize, bool)> {
         if let Some(offset) = self.warm.get_mut(&whole).and_then(Vec::pop) {
             self.warm_bytes -= whole;
-            return Some((offset, true));
+            return Some((offset, whole, true));
         }
         if let Some(offset) = self.cold.get_mut(&whole).and_then(Vec::pop) {
-            return Some((offset, false));
+            return Some((offset, whole, false));
         }
-        let offset = self.next;
-        if whole > self.end.saturating_sub(offset) {
-            return None;
+        if whole <= self.end.saturating_sub(self.next) {
+            self.next += whole;
+            return Some((self.next - whole, whole, false));
         }
-        self.next += whole;
-        Some((offset, false))
+        let larger = |blocks: &mut BTreeMap<usize, Vec<usize>>| {
+            blocks.range_mut(whole..).find_map(|(whole, offsets)| Some((offsets.pop()?, *whole)))
+        };
+        if let Some((offset, whole)) = larger(&mut self.cold) {
+            return Some((offset, whole, false));
+        }
+        let (offset, whole) = larger(&mut self.warm)?;
+        self.warm_bytes -= whole;
+        Some((offset, whole, true))
+    }
+
+    /// Blocks are neither split nor joined; those of lengths that nobody asks for any more would take all room in the end.
+    fn begin_anew(&mut self) {
+        self.warm.clear();
+        self.cold.clear();
+        self.warm_bytes = 0;
+        self.segment.discard(self.start, self.next - self.start);
+        self.next = self.start;
     }
 
     /// Looks which blocks are back.

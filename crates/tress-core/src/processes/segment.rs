@@ -11,6 +11,10 @@ use rustix::mm::{MapFlags, ProtFlags};
 /// What keeps a mapping from ever reaching beyond the memory: nobody can make that smaller any more.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
+/// How much is committed in one call, which a signal undoes whole on older kernels: little enough to succeed between two ticks of
+/// a timer.
+const COMMIT: usize = 2 << 20;
+
 /// Memory that is mapped here and, through its file descriptor, wherever that is passed to.
 ///
 /// Any process that has it may change any byte at any time, so it is read and written by atomics, or through raw pointers
@@ -151,7 +155,16 @@ impl Segment {
     /// # Errors
     /// The kernel's: no memory left.
     pub fn commit(&self, offset: usize, len: usize) -> io::Result<()> {
-        Ok(rustix::fs::fallocate(&self.fd, FallocateFlags::empty(), offset as u64, len as u64)?)
+        let (mut from, end) = (offset, offset + len);
+        while from < end {
+            let step = COMMIT.min(end - from);
+            match rustix::fs::fallocate(&self.fd, FallocateFlags::empty(), from as u64, step as u64) {
+                Ok(()) => from += step,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Gives the memory of whole pages back to the system; they read as zero afterwards.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::segment::Segment;
@@ -26,17 +26,48 @@ pub struct Slot {
     offset: usize,
 }
 
-/// The segment that new slots come from, and the next one's offset; of this process alone.
+/// The segment that new slots come from, and the next one's offset.
+#[derive(Debug)]
 struct Current {
-    generation: u32,
     segment: Option<Arc<Segment>>,
     next: usize,
 }
 
-static CURRENT: Mutex<Current> = Mutex::new(Current { generation: 0, segment: None, next: 0 });
+/// What a process knows of slots.
+#[derive(Debug)]
+struct Process {
+    generation: u32,
+    current: Mutex<Current>,
+    /// Segments of other processes that are mapped here, by their number.
+    foreign: Mutex<HashMap<u64, Weak<Segment>>>,
+}
 
-/// Segments of other processes that are mapped here, by their number.
-static FOREIGN: Mutex<Option<HashMap<u64, Weak<Segment>>>> = Mutex::new(None);
+static PROCESS: AtomicPtr<Process> = AtomicPtr::new(std::ptr::null_mut());
+
+impl Process {
+    /// This process's own. The child of a fork begins anew: its parent goes on with the segment that it inherits, and a thread
+    /// that is not in the child may have held either mutex.
+    fn this() -> &'static Self {
+        loop {
+            let known = PROCESS.load(Ordering::Acquire);
+            // SAFETY: null, or made below, published by a release, and never freed.
+            if let Some(process) = unsafe { known.as_ref() } {
+                if process.generation == fork::generation() {
+                    return process;
+                }
+            }
+            let new = Box::into_raw(Box::new(Self {
+                generation: fork::generation(),
+                current: Mutex::new(Current { segment: None, next: 0 }),
+                foreign: Mutex::new(HashMap::new()),
+            }));
+            if PROCESS.compare_exchange(known, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
+                // SAFETY: it was made by the box just above, and nobody else has seen it.
+                drop(unsafe { Box::from_raw(new) });
+            }
+        }
+    }
+}
 
 impl Slot {
     /// A new slot.
@@ -44,11 +75,7 @@ impl Slot {
     /// # Errors
     /// The kernel's: no memory or no file descriptor left.
     pub fn new() -> io::Result<Self> {
-        let mut current = CURRENT.lock();
-        if current.generation != fork::generation() {
-            // The parent goes on with the one that this process has inherited.
-            *current = Current { generation: fork::generation(), segment: None, next: 0 };
-        }
+        let mut current = Process::this().current.lock();
         if current.segment.is_none() || current.next == SEGMENT {
             let segment = Segment::create(SEGMENT)?;
             segment.commit(0, SEGMENT)?;
@@ -69,10 +96,9 @@ impl Slot {
         if offset % SLOT != 0 || offset >= SEGMENT {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "no slot of shared memory begins there"));
         }
-        let mut foreign = FOREIGN.lock();
-        let foreign = foreign.get_or_insert_default();
         let segment = Segment::open(fd, SEGMENT)?;
         let id = segment.id()?;
+        let mut foreign = Process::this().foreign.lock();
         if let Some(known) = foreign.get(&id).and_then(Weak::upgrade) {
             return Ok(Self { segment: known, offset });
         }
