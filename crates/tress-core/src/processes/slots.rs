@@ -19,11 +19,15 @@ pub const SLOT: usize = 64;
 /// The length of the segments that hold slots.
 pub const SEGMENT: usize = 64 * SLOT;
 
-/// Shared memory of [`SLOT`] bytes, all zero when new.
+/// The most slots that one object may have, side by side.
+pub const LONGEST: usize = 8;
+
+/// Shared memory of [`SLOT`] bytes or a few times as much, all zero when new.
 #[derive(Clone, Debug)]
 pub struct Slot {
     segment: Arc<Segment>,
     offset: usize,
+    len: usize,
 }
 
 /// The segment that new slots come from, and the next one's offset; of this process alone.
@@ -44,42 +48,62 @@ impl Slot {
     /// # Errors
     /// The kernel's: no memory or no file descriptor left.
     pub fn new() -> io::Result<Self> {
+        Self::new_run(1)
+    }
+
+    /// A new one as long as `count` slots.
+    ///
+    /// # Errors
+    /// As for [`Slot::new`].
+    ///
+    /// # Panics
+    /// If `count` is 0 or more than [`LONGEST`].
+    pub fn new_run(count: usize) -> io::Result<Self> {
+        assert!((1..=LONGEST).contains(&count), "no such number of slots");
+        let len = count * SLOT;
         let mut current = CURRENT.lock();
         if current.generation != fork::generation() {
             // The parent goes on with the one that this process has inherited.
             *current = Current { generation: fork::generation(), segment: None, next: 0 };
         }
-        if current.segment.is_none() || current.next == SEGMENT {
+        if current.segment.is_none() || current.next + len > SEGMENT {
             let segment = Segment::create(SEGMENT)?;
             segment.commit(0, SEGMENT)?;
             current.segment = Some(Arc::new(segment));
             current.next = 0;
         }
         let offset = current.next;
-        current.next += SLOT;
+        current.next += len;
         let Some(segment) = current.segment.clone() else { unreachable!("made just above") };
-        Ok(Self { segment, offset })
+        Ok(Self { segment, offset, len })
     }
 
-    /// The slot at `offset` of the segment behind `fd`, as another process describes it.
+    /// The `len` bytes at `offset` of the segment behind `fd`, as another process describes a slot of its.
     ///
     /// # Errors
     /// `InvalidData` if there is no such slot; else the kernel's.
-    pub fn open(fd: OwnedFd, offset: usize) -> io::Result<Self> {
-        if offset % SLOT != 0 || offset >= SEGMENT {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "no slot of shared memory begins there"));
-        }
+    pub fn open(fd: OwnedFd, offset: usize, len: usize) -> io::Result<Self> {
+        check(offset, len)?;
         let mut foreign = FOREIGN.lock();
         let foreign = foreign.get_or_insert_default();
         let segment = Segment::open(fd, SEGMENT)?;
         let id = segment.id()?;
         if let Some(known) = foreign.get(&id).and_then(Weak::upgrade) {
-            return Ok(Self { segment: known, offset });
+            return Ok(Self { segment: known, offset, len });
         }
         foreign.retain(|_, segment| segment.strong_count() > 0);
         let segment = Arc::new(segment);
         foreign.insert(id, Arc::downgrade(&segment));
-        Ok(Self { segment, offset })
+        Ok(Self { segment, offset, len })
+    }
+
+    /// Another slot of the same segment.
+    ///
+    /// # Errors
+    /// `InvalidData` if there is no such slot.
+    pub fn beside(&self, offset: usize, len: usize) -> io::Result<Self> {
+        check(offset, len)?;
+        Ok(Self { segment: self.segment.clone(), offset, len })
     }
 
     /// The segment to pass to another process.
@@ -92,17 +116,31 @@ impl Slot {
         self.offset
     }
 
+    /// Its length in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "memory, not a collection")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// The word at `offset` of the slot.
     #[inline]
     pub fn word(&self, offset: usize) -> &AtomicU32 {
-        debug_assert!(offset < SLOT);
+        debug_assert!(offset < self.len);
         self.segment.word(self.offset + offset)
     }
 
     /// The double word at `offset` of the slot.
     #[inline]
     pub fn double_word(&self, offset: usize) -> &AtomicU64 {
-        debug_assert!(offset < SLOT);
+        debug_assert!(offset < self.len);
         self.segment.double_word(self.offset + offset)
     }
+}
+
+fn check(offset: usize, len: usize) -> io::Result<()> {
+    let is_run = len > 0 && len % SLOT == 0 && len <= LONGEST * SLOT;
+    if is_run && offset % SLOT == 0 && offset <= SEGMENT - len {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "no slot of shared memory begins there"))
 }
