@@ -13,6 +13,7 @@ compile_error!("tress supports CPython 3.11 and later only");
 mod attach;
 mod base;
 mod error;
+mod processes;
 mod threads;
 
 use pyo3::prelude::*;
@@ -31,6 +32,14 @@ mod _native {
     use crate::base::timer::Timers;
     #[pymodule_export]
     use crate::base::waits::{Waiting, waits};
+    #[pymodule_export]
+    use crate::processes::condition::SharedCondition;
+    #[pymodule_export]
+    use crate::processes::event::SharedEvent;
+    #[pymodule_export]
+    use crate::processes::semlock::SemLock;
+    #[pymodule_export]
+    use crate::processes::slot::Slot;
     #[pymodule_export]
     use crate::threads::barrier::Barrier;
     #[pymodule_export]

@@ -1,0 +1,6 @@
+//! What processes share, as Python classes.
+
+pub mod condition;
+pub mod event;
+pub mod semlock;
+pub mod slot;
