@@ -51,7 +51,17 @@ class Slot:
     @property
     def length(self) -> int: ...
 
+# processes/fast.rs
+class OnSemLock:
+    _semlock: SemLock
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def __enter__(self) -> bool: ...
+    def __exit__(
+        self, exc_type: object = None, exc_value: object = None, exc_tb: object = None, /
+    ) -> None: ...
+
 # processes/semlock.rs
+@final
 class SemLock:
     SEM_VALUE_MAX: int
     def __new__(cls, kind: int, value: int, maxvalue: int, name: str, unlink: bool) -> Self: ...

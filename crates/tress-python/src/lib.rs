@@ -37,6 +37,8 @@ mod _native {
     #[pymodule_export]
     use crate::processes::event::SharedEvent;
     #[pymodule_export]
+    use crate::processes::fast::OnSemLock;
+    #[pymodule_export]
     use crate::processes::semlock::SemLock;
     #[pymodule_export]
     use crate::processes::slot::Slot;
@@ -72,6 +74,7 @@ mod _native {
         tress_core::base::fork::install();
         crate::threads::future_class::prepare(module.py())?;
         crate::threads::raw_methods::add(module.py())?;
-        crate::threads::queue::fast::install(module.py())
+        crate::threads::queue::fast::install(module.py())?;
+        crate::processes::fast::install(module.py())
     }
 }

@@ -25,10 +25,9 @@ error and not take it.
 _State = tuple[int, int, str | None, bool, Robust, _sharing.Description]
 
 
-class SemLock(_std.SemLock):
+class SemLock(_native.OnSemLock, _std.SemLock):
     """What locks and semaphores are made of, as `multiprocessing.synchronize.SemLock`."""
 
-    _semlock: Any
     _is_fork_ctx: bool
     _robust: Robust
 
@@ -57,13 +56,6 @@ class SemLock(_std.SemLock):
     def _make_methods(self) -> None:
         self.acquire = self._semlock.acquire  # type: ignore[method-assign]
         self.release = self._semlock.release  # type: ignore[method-assign]
-
-    def __enter__(self) -> bool:
-        entered: bool = self._semlock.__enter__()
-        return entered
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._semlock.__exit__(*exc_info)
 
     def __getstate__(self) -> _State:
         # Refuses what may not travel; what it returns is for the standard class to rebuild.

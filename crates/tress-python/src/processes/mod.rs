@@ -2,5 +2,6 @@
 
 pub mod condition;
 pub mod event;
+pub mod fast;
 pub mod semlock;
 pub mod slot;

@@ -73,7 +73,7 @@ impl Shared {
 }
 
 /// A lock, a recursive lock or a semaphore that processes share, as `_multiprocessing.SemLock`.
-#[pyclass(module = "tress._native", frozen, subclass, weakref)]
+#[pyclass(module = "tress._native", frozen, weakref)]
 pub struct SemLock {
     shared: Shared,
     kind: i32,
@@ -190,6 +190,27 @@ impl SemLock {
         }
         Self::acquire_waiting(slf, Timeout::Never)
     }
+
+    /// Releases it; `fast.rs` has the method.
+    #[inline]
+    pub fn release(&self) -> PyResult<()> {
+        if self.kind == RECURSIVE_MUTEX {
+            if !self.is_mine() {
+                return Err(PyAssertionError::new_err(
+                    "attempt to release recursive lock not owned by thread",
+                ));
+            }
+            if self.count() > 1 {
+                self.add(-1);
+                return Ok(());
+            }
+        }
+        self.shared
+            .release()
+            .map_err(|TooMany| PyValueError::new_err("semaphore or lock released too many times"))?;
+        self.add(-1);
+        Ok(())
+    }
 }
 
 /// `timeout` in seconds, negative for none at all; however long.
@@ -258,26 +279,6 @@ impl SemLock {
             return Ok(true);
         }
         Self::acquire_waiting(slf, if block.0 { timeout } else { Timeout::Now })
-    }
-
-    /// Releases the semaphore or lock.
-    pub fn release(&self) -> PyResult<()> {
-        if self.kind == RECURSIVE_MUTEX {
-            if !self.is_mine() {
-                return Err(PyAssertionError::new_err(
-                    "attempt to release recursive lock not owned by thread",
-                ));
-            }
-            if self.count() > 1 {
-                self.add(-1);
-                return Ok(());
-            }
-        }
-        self.shared
-            .release()
-            .map_err(|TooMany| PyValueError::new_err("semaphore or lock released too many times"))?;
-        self.add(-1);
-        Ok(())
     }
 
     /// Takes it `count` times over for a condition, whatever a signal handler raises meanwhile: that is raised once it is
@@ -357,20 +358,6 @@ impl SemLock {
             Shared::Lock(lock) => lock.holder().and_then(ProcessId::pid),
             Shared::Semaphore(_) => None,
         }
-    }
-
-    pub fn __enter__(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Self::enter(slf)
-    }
-
-    #[pyo3(signature = (_exc_type=None, _exc_value=None, _exc_tb=None, /), text_signature = "($self, exc_type=None, exc_value=None, exc_tb=None, /)")]
-    fn __exit__(
-        &self,
-        _exc_type: Option<&Bound<'_, PyAny>>,
-        _exc_value: Option<&Bound<'_, PyAny>>,
-        _exc_tb: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        self.release()
     }
 
     /// A number that no other object in this process has: where it is in memory.
