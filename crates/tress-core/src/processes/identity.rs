@@ -6,6 +6,7 @@
 //! which is never said to have ended.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -53,24 +54,56 @@ impl ProcessId {
 
     /// Whether it has ended: all its threads have, and it takes no part in anything any more, whether or not its parent knows.
     pub fn has_ended(self) -> bool {
-        let Some(pid) = self.pid() else { return false };
-        let start = self.start();
-        self != current() && has_ended(pid, |found| start == 0 || start == found)
+        Watch::default().has_ended(self)
     }
 }
 
-/// Whether the process `pid` has ended, where `is_it` tells by its start whether one of that number is the one.
-pub(super) fn has_ended(pid: u32, is_it: impl Fn(u64) -> bool) -> bool {
-    let Some(handle) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
-    let gone = match pidfd_open(handle, PidfdFlags::empty()) {
-        Ok(fd) => poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&rustix::time::Timespec::default()))
-            .is_ok_and(|ready| ready > 0),
-        Err(Errno::SRCH) => true,
-        // No file descriptor left, an old kernel, a sandbox, or a number that is a mere thread's by now.
-        Err(_) => test_kill_process(handle) == Err(Errno::SRCH) || is_zombie(pid),
-    };
-    // What cannot be read, since /proc is not there or hides it, proves nothing.
-    gone || stat(pid).is_ok_and(|stat| !is_it(stat.start))
+/// Processes that somebody looks at again and again, which costs less than looking anew each time.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// By what they are called, and what the kernel calls each of them as long as it is open.
+    known: Vec<(u64, OwnedFd)>,
+}
+
+/// How many file descriptors a watch may have open.
+const MOST_WATCHED: usize = 4;
+
+impl Watch {
+    pub(super) fn has_ended(&mut self, process: ProcessId) -> bool {
+        let Some(pid) = process.pid() else { return false };
+        let start = process.start();
+        process != current() && self.has(process.bits(), pid, |found| start == 0 || start == found)
+    }
+
+    /// Whether the process `pid`, called `name` here, has ended, where `is_it` tells by its start whether one of that number
+    /// is the one.
+    pub(super) fn has(&mut self, name: u64, pid: u32, is_it: impl Fn(u64) -> bool) -> bool {
+        if let Some((_, fd)) = self.known.iter().find(|(known, _)| *known == name) {
+            return is_over(fd);
+        }
+        let Some(handle) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+        let opened = pidfd_open(handle, PidfdFlags::empty());
+        let gone = match &opened {
+            Ok(fd) => is_over(fd),
+            Err(Errno::SRCH) => true,
+            // No file descriptor left, an old kernel, a sandbox, or a number that is a mere thread's by now.
+            Err(_) => test_kill_process(handle) == Err(Errno::SRCH) || is_zombie(pid),
+        };
+        // What cannot be read, since /proc is not there or hides it, proves nothing.
+        if gone || stat(pid).is_ok_and(|stat| !is_it(stat.start)) {
+            return true;
+        }
+        if let Ok(fd) = opened {
+            self.known.truncate(MOST_WATCHED - 1);
+            self.known.insert(0, (name, fd));
+        }
+        false
+    }
+}
+
+fn is_over(fd: &OwnedFd) -> bool {
+    let now = rustix::time::Timespec::default();
+    poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// What /proc says of a process.

@@ -16,7 +16,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::identity::{self, ProcessId};
+use super::identity::{self, ProcessId, Watch};
 use super::patience::Patience;
 use super::slots::Slot;
 use super::word::{self, Slept};
@@ -110,13 +110,17 @@ impl Lock {
     }
 
     /// Takes it if its holder has ended, which costs a few system calls to find out; who that was.
-    #[cold]
     #[must_use]
     pub fn try_take_over(&self) -> Option<ProcessId> {
+        self.take_over(&mut Watch::default())
+    }
+
+    #[cold]
+    fn take_over(&self, watch: &mut Watch) -> Option<ProcessId> {
         let word = self.word().load(Ordering::Relaxed);
         let holder = holder_of(word)?;
         let is_named_here = identity::current_in(self.namespaces()) != ProcessId::UNKNOWN;
-        (is_named_here && holder.has_ended() && self.take(word, word & WAITED_FOR)).then_some(holder)
+        (is_named_here && watch.has_ended(holder) && self.take(word, word & WAITED_FOR)).then_some(holder)
     }
 
     /// Takes it, or sleeps for a moment at most, and not beyond `until`. To be called again after [`Slept::Woken`].
@@ -138,7 +142,7 @@ impl Lock {
             return Err(Slept::Woken);
         }
         let nap = patience.nap(self.bed(), marked as u32, until);
-        match nap.is_over().then(|| self.try_take_over()).flatten() {
+        match nap.is_over().then(|| self.take_over(&mut patience.watch)).flatten() {
             Some(dead) => Ok(Taken::FromDead(dead)),
             None => Err(nap.into()),
         }

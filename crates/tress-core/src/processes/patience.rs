@@ -6,6 +6,7 @@
 
 use std::sync::atomic::AtomicU32;
 
+use super::identity::Watch;
 use super::word::{self, Slept};
 use crate::base::deadline::Deadline;
 
@@ -20,6 +21,8 @@ pub struct Patience {
     slept: bool,
     /// Whether it has looked for a while before it slept the first time.
     looked: bool,
+    /// The processes that it waits for.
+    pub(super) watch: Watch,
 }
 
 /// How one sleep of a wait ended.
@@ -55,7 +58,7 @@ impl From<Nap> for Slept {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { slice_ns: FIRST_NS, slept: false, looked: false }
+        Self { slice_ns: FIRST_NS, slept: false, looked: false, watch: Watch::default() }
     }
 }
 

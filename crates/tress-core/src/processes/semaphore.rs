@@ -24,7 +24,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::identity::{self, ProcessId};
+use super::identity::{self, ProcessId, Watch};
 use super::lock::{Taken, TooMany};
 use super::patience::Patience;
 use super::slots::{LONGEST, SLOT, Slot};
@@ -196,7 +196,7 @@ impl Semaphore {
             return Err(Slept::Woken);
         }
         let nap = patience.nap(self.bed(), marked as u32, until);
-        match nap.is_over().then(|| self.try_take_over()).flatten() {
+        match nap.is_over().then(|| self.take_over(&mut patience.watch)).flatten() {
             Some(dead) => Ok(Taken::FromDead(dead)),
             None => Err(nap.into()),
         }
@@ -204,14 +204,18 @@ impl Semaphore {
 
     /// Takes a permit of a process that has ended, which costs a few system calls for each holder to find out; who that
     /// was. Its other permits are there for everybody.
-    #[cold]
     #[must_use]
     pub fn try_take_over(&self) -> Option<ProcessId> {
+        self.take_over(&mut Watch::default())
+    }
+
+    #[cold]
+    fn take_over(&self, watch: &mut Watch) -> Option<ProcessId> {
         let word = self.settled();
         if !self.is_noted(word) {
             return None;
         }
-        let (dead, count, forget) = Table::of(&self.slot).dead().next()?;
+        let (dead, count, forget) = Table::of(&self.slot).dead(watch)?;
         if !self.swap(word, word + count * ONE, forget, 0) {
             return None;
         }

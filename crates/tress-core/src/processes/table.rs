@@ -17,7 +17,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::identity::{self, ProcessId};
+use super::identity::{self, ProcessId, Watch};
 use super::slots::{SLOT, Slot};
 
 const PID_MASK: u64 = (1 << 22) - 1;
@@ -128,12 +128,12 @@ impl Entry {
     }
 
     /// Its process, if that has ended.
-    fn dead(self) -> Option<ProcessId> {
+    fn dead(self, watch: &mut Watch) -> Option<ProcessId> {
         let start = self.owner() >> START_SHIFT & START_MASK;
         let pid = (self.owner() & PID_MASK) as u32;
         let ended = pid != 0
             && self.owner() != owner(identity::current())
-            && identity::has_ended(pid, |found| start == 0 || start == found & START_MASK);
+            && watch.has(self.owner(), pid, |found| start == 0 || start == found & START_MASK);
         if ended { ProcessId::from_bits(self.owner()) } else { None }
     }
 }
@@ -239,11 +239,11 @@ impl<'slot> Table<'slot> {
         Found::Nothing
     }
 
-    /// Processes that hold permits and have ended, one at a time: who, how many permits, and the change that forgets them.
-    pub(super) fn dead(self) -> impl Iterator<Item = (ProcessId, u64, Change)> {
-        (0..self.len()).filter_map(move |index| {
+    /// A process that holds permits and has ended: which one, how many permits, and the change that forgets them.
+    pub(super) fn dead(self, watch: &mut Watch) -> Option<(ProcessId, u64, Change)> {
+        (0..self.len()).find_map(|index| {
             let entry = self.entry(index);
-            let dead = (entry.count() > 0).then(|| entry.dead()).flatten()?;
+            let dead = (entry.count() > 0).then(|| entry.dead(watch)).flatten()?;
             Some((dead, entry.count(), Change::new(Kind::Clear, index, entry)))
         })
     }
