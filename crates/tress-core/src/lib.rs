@@ -2,6 +2,5 @@
 #![warn(missing_docs)]
 
 pub mod base;
-#[cfg(not(loom))]
 pub mod processes;
 pub mod threads;

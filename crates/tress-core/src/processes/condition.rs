@@ -19,12 +19,12 @@
 //! A waiter that is killed stays counted: its notification is lost, once, and no other.
 
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::patience::Patience;
 use super::slots::Slot;
-use super::word::{self, Slept};
+use super::word::Slept;
 use crate::base::deadline::Deadline;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 
 const GROUPS: [usize; 2] = [0, 8];
 const PERMIT: u64 = 1;
@@ -76,13 +76,7 @@ impl Condition {
     }
 
     fn group(&self, generation: u16) -> &AtomicU64 {
-        self.slot.double_word(GROUPS[usize::from(generation & 1)])
-    }
-
-    /// The half of a group's word that has the permits, where its sleepers are.
-    fn bed(&self, generation: u16) -> &AtomicU32 {
-        let half = if cfg!(target_endian = "big") { 4 } else { 0 };
-        self.slot.word(GROUPS[usize::from(generation & 1)] + half)
+        self.slot.double_word(place_of(generation))
     }
 
     /// The front group's generation.
@@ -135,7 +129,7 @@ impl Condition {
         if word & PERMITS != 0 || generation_of(word) != ticket.0 {
             return Err(Slept::Woken);
         }
-        Err(patience.nap(self.bed(ticket.0), word as u32, until).into())
+        Err(patience.nap(&self.slot, place_of(ticket.0), word as u32, until).into())
     }
 
     /// Leaves those who wait, after a wait that took no notification. The lock is held again. True if one has come after all.
@@ -173,7 +167,7 @@ impl Condition {
             let given = left.min(PERMITS - (word & PERMITS));
             let to = word - given * WAITER + given * PERMIT;
             if group.compare_exchange(word, to, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                word::wake(self.bed(front), given as u32, word::ALL);
+                self.slot.wake(place_of(front), given as u32);
                 left -= given.max(1);
             }
         }
@@ -183,7 +177,7 @@ impl Condition {
     fn close(&self, front: u16) {
         let next = u64::from(front.wrapping_add(2)) << GENERATION_SHIFT;
         self.group(front).store(next, Ordering::Release);
-        word::wake(self.bed(front), i32::MAX as u32, word::ALL);
+        self.slot.wake(place_of(front), i32::MAX as u32);
     }
 
     /// How many wait and have not been notified.
@@ -199,4 +193,9 @@ impl Condition {
 
 const fn generation_of(word: u64) -> u16 {
     (word >> GENERATION_SHIFT) as u16
+}
+
+/// Where the word of the group of that generation is.
+const fn place_of(generation: u16) -> usize {
+    GROUPS[(generation & 1) as usize]
 }

@@ -1,18 +1,20 @@
 //! A flag between processes.
 //!
-//! The lowest bit of the word is the flag; the others count how often it was set, so that who waits goes on even if the flag is
+//! The lowest bit of the word is the flag; the other bits of its lower half count how often it was set, so that who waits goes on even if the flag is
 //! cleared again before it has looked.
 
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::patience::Patience;
 use super::slots::Slot;
-use super::word::{self, Slept};
+use super::word::Slept;
 use crate::base::deadline::Deadline;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 
-const SET: u32 = 1;
-const ONE_SETTING: u32 = 2;
+const WORD: usize = 0;
+
+const SET: u64 = 1;
+const ONE_SETTING: u64 = 2;
 
 /// A flag in shared memory that processes wait for.
 ///
@@ -34,7 +36,7 @@ pub struct Event {
 
 /// What an event was when a wait for it began.
 #[derive(Clone, Copy, Debug)]
-pub struct Before(u32);
+pub struct Before(u64);
 
 impl Event {
     /// A new one, not set.
@@ -55,8 +57,8 @@ impl Event {
         &self.slot
     }
 
-    fn word(&self) -> &AtomicU32 {
-        self.slot.word(0)
+    fn word(&self) -> &AtomicU64 {
+        self.slot.double_word(WORD)
     }
 
     /// Whether it is set.
@@ -66,9 +68,9 @@ impl Event {
 
     /// Sets it: everybody who waits goes on.
     pub fn set(&self) {
-        let setting = |word: u32| (word & SET == 0).then(|| word.wrapping_add(ONE_SETTING) | SET);
+        let setting = |word: u64| (word & SET == 0).then(|| word.wrapping_add(ONE_SETTING) | SET);
         if self.word().fetch_update(Ordering::AcqRel, Ordering::Acquire, setting).is_ok() {
-            word::wake(self.word(), i32::MAX as u32, word::ALL);
+            self.slot.wake(WORD, i32::MAX as u32);
         }
     }
 
@@ -93,12 +95,12 @@ impl Event {
         patience: &mut Patience,
         until: Option<Deadline>,
     ) -> Result<(), Slept> {
-        let came = |word: u32| word & SET != 0 || word & !SET != before.0 & !SET;
+        let came = |word: u64| word & SET != 0 || word & !SET != before.0 & !SET;
         patience.look(|| came(self.word().load(Ordering::Relaxed)));
         let word = self.word().load(Ordering::Acquire);
         if came(word) {
             return Ok(());
         }
-        Err(patience.nap(self.word(), word, until).into())
+        Err(patience.nap(&self.slot, WORD, word as u32, until).into())
     }
 }

@@ -187,3 +187,9 @@ pub(super) fn current_in(there: u32) -> ProcessId {
         ProcessId::UNKNOWN
     }
 }
+
+/// For models: a moment at which a process may be killed.
+#[inline]
+pub(super) const fn is_killed_here() -> bool {
+    false
+}

@@ -14,13 +14,13 @@
 //!   others find out at the end of the moment for which they sleep ([`Patience`]).
 
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::identity::{self, ProcessId, Watch};
 use super::patience::Patience;
 use super::slots::Slot;
-use super::word::{self, Slept};
+use super::word::Slept;
 use crate::base::deadline::Deadline;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 
 const WORD: usize = 0;
 const NAMESPACES: usize = 8;
@@ -91,11 +91,6 @@ impl Lock {
         self.slot.word(NAMESPACES).load(Ordering::Relaxed)
     }
 
-    /// The half of the word that has the 1, where sleepers are.
-    fn bed(&self) -> &AtomicU32 {
-        self.slot.word(WORD + if cfg!(target_endian = "big") { 4 } else { 0 })
-    }
-
     #[inline]
     fn take(&self, from: u64, marks: u64) -> bool {
         let ours = held_by(identity::current_in(self.namespaces())) | marks;
@@ -141,7 +136,7 @@ impl Lock {
         {
             return Err(Slept::Woken);
         }
-        let nap = patience.nap(self.bed(), marked as u32, until);
+        let nap = patience.nap(&self.slot, WORD, marked as u32, until);
         match nap.is_over().then(|| self.take_over(&mut patience.watch)).flatten() {
             Some(dead) => Ok(Taken::FromDead(dead)),
             None => Err(nap.into()),
@@ -156,7 +151,7 @@ impl Lock {
     pub fn release(&self) -> Result<(), TooMany> {
         let word = self.word().swap(FREE, Ordering::Release);
         if word & WAITED_FOR != 0 {
-            word::wake(self.bed(), 1, word::ALL);
+            self.slot.wake(WORD, 1);
         }
         if word == FREE { Err(TooMany) } else { Ok(()) }
     }

@@ -4,14 +4,15 @@
 //! take it. The first wakes nobody, and the second may swallow the wake-up of another. So nobody sleeps for ever: who waits
 //! looks again after a moment, and then less and less often.
 
-use std::sync::atomic::AtomicU32;
-
 use super::identity::Watch;
-use super::word::{self, Slept};
+use super::slots::Slot;
+use super::word::Slept;
 use crate::base::deadline::Deadline;
 
 const FIRST_NS: u64 = 5_000_000;
 const LONGEST_NS: u64 = 100_000_000;
+/// In a model, which has no clock: for ever.
+const NEVER_NS: u64 = u64::MAX;
 
 /// One wait of one thread.
 #[derive(Debug)]
@@ -58,7 +59,8 @@ impl From<Nap> for Slept {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { slice_ns: FIRST_NS, slept: false, looked: false, watch: Watch::default() }
+        let slice_ns = if cfg!(loom) { NEVER_NS } else { FIRST_NS };
+        Self { slice_ns, slept: false, looked: false, watch: Watch::default() }
     }
 }
 
@@ -68,26 +70,41 @@ impl Patience {
         Self::default()
     }
 
+    /// One that looks again and again, for a model in which somebody is killed.
+    #[cfg(loom)]
+    pub fn short() -> Self {
+        Self { slice_ns: FIRST_NS, ..Self::default() }
+    }
+
     pub(super) fn has_slept(&self) -> bool {
         self.slept
     }
 
-    /// Looks for `done` for a short while, once a wait: whether it came.
-    pub(super) fn look(&mut self, done: impl Fn() -> bool) -> bool {
-        !std::mem::replace(&mut self.looked, true) && crate::base::spin::until(done)
+    /// Looks for `done` for a short while, once a wait.
+    pub(super) fn look(&mut self, done: impl Fn() -> bool) {
+        if !std::mem::replace(&mut self.looked, true) {
+            #[cfg(not(loom))]
+            crate::base::spin::until(done);
+            #[cfg(loom)]
+            let _ = done;
+        }
     }
 
-    /// Sleeps while `word` is `expected`, for a moment at most.
-    pub(super) fn nap(&mut self, word: &AtomicU32, expected: u32, until: Option<Deadline>) -> Nap {
-        let slice = Deadline::after_ns(self.slice_ns);
-        let is_last = until.is_some_and(|until| until <= slice);
-        let end = if is_last { until } else { Some(slice) };
+    /// Sleeps while the lower half of the double word at `offset` of `slot` is `expected`, for a moment at most.
+    pub(super) fn nap(&mut self, slot: &Slot, offset: usize, expected: u32, until: Option<Deadline>) -> Nap {
+        let slice = (self.slice_ns != NEVER_NS).then(|| Deadline::after_ns(self.slice_ns));
+        let is_last = match (until, slice) {
+            (Some(until), Some(slice)) => until <= slice,
+            (until, None) => until.is_some(),
+            (None, Some(_)) => false,
+        };
+        let end = if is_last { until } else { slice };
         self.slept = true;
-        match word::sleep(word, expected, end, word::ALL) {
+        match slot.sleep(offset, expected, end) {
             Slept::Woken => Nap::Woken,
             Slept::Interrupted => Nap::Interrupted,
             Slept::TimedOut => {
-                self.slice_ns = LONGEST_NS.min(self.slice_ns * 2);
+                self.slice_ns = LONGEST_NS.min(self.slice_ns.saturating_mul(2));
                 if is_last { Nap::TimedOut } else { Nap::Over }
             }
         }

@@ -22,15 +22,15 @@
 //! room, or has more than 1023 permits, is not noted, and with its first release the noting ends.
 
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::identity::{self, ProcessId, Watch};
 use super::lock::{Taken, TooMany};
 use super::patience::Patience;
 use super::slots::{LONGEST, SLOT, Slot};
 use super::table::{BEGIN, Change, Found, Table, slots_for};
-use super::word::{self, Slept};
+use super::word::Slept;
 use crate::base::deadline::Deadline;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 
 const WORD: usize = 0;
 const BOUND: usize = 8;
@@ -96,11 +96,6 @@ impl Semaphore {
         self.slot.double_word(WORD)
     }
 
-    /// The half of the word that has the permits, where sleepers are.
-    fn bed(&self) -> &AtomicU32 {
-        self.slot.word(WORD + if cfg!(target_endian = "big") { 4 } else { 0 })
-    }
-
     #[inline]
     fn bound(&self) -> u64 {
         u64::from(self.slot.word(BOUND).load(Ordering::Relaxed))
@@ -138,7 +133,7 @@ impl Semaphore {
     fn swap(&self, from: u64, low: u64, change: Change, travel: u64) -> bool {
         let to = low & LOW | u64::from(change.bits()) << 32 | from & TRAVEL | travel;
         let swap = self.word().compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed);
-        if swap.is_ok() {
+        if swap.is_ok() && !identity::is_killed_here() {
             self.settle(to);
         }
         swap.is_ok()
@@ -195,7 +190,7 @@ impl Semaphore {
         {
             return Err(Slept::Woken);
         }
-        let nap = patience.nap(self.bed(), marked as u32, until);
+        let nap = patience.nap(&self.slot, WORD, marked as u32, until);
         match nap.is_over().then(|| self.take_over(&mut patience.watch)).flatten() {
             Some(dead) => Ok(Taken::FromDead(dead)),
             None => Err(nap.into()),
@@ -221,7 +216,7 @@ impl Semaphore {
         }
         self.slot.word(FORGIVEN).fetch_add(count as u32, Ordering::Relaxed);
         if count > 1 {
-            word::wake(self.bed(), count as u32 - 1, word::ALL);
+            self.slot.wake(WORD, count as u32 - 1);
         }
         self.take(WAITED_FOR).then_some(dead)
     }
@@ -262,7 +257,7 @@ impl Semaphore {
 
     #[cold]
     fn wake(&self) {
-        if word::wake(self.bed(), 1, word::ALL) == 0 {
+        if self.slot.wake(WORD, 1) == 0 {
             // Nobody is asleep. If somebody was about to be, the word has changed, or is about to, and this does nothing.
             let word = self.settled();
             if word & WAITED_FOR != 0 && permits(word) > 0 {

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Weak};
 
 use super::segment::Segment;
+use super::word::{self, Slept};
+use crate::base::deadline::Deadline;
 use crate::base::fork;
 use crate::base::sync::Mutex;
 
@@ -134,6 +136,21 @@ impl Slot {
     pub fn double_word(&self, offset: usize) -> &AtomicU64 {
         debug_assert!(offset < self.len);
         self.segment.double_word(self.offset + offset)
+    }
+
+    /// Sleeps if the lower half of the double word at `offset` is `expected`.
+    pub(super) fn sleep(&self, offset: usize, expected: u32, until: Option<Deadline>) -> Slept {
+        word::sleep(self.lower_half(offset), expected, until, word::ALL)
+    }
+
+    /// Wakes up to `count` who sleep so; how many there were.
+    pub(super) fn wake(&self, offset: usize, count: u32) -> usize {
+        word::wake(self.lower_half(offset), count, word::ALL)
+    }
+
+    /// Where the kernel finds sleepers: it is never read or written here.
+    fn lower_half(&self, offset: usize) -> &AtomicU32 {
+        self.word(offset + if cfg!(target_endian = "big") { 4 } else { 0 })
     }
 }
 

@@ -15,10 +15,9 @@
 //! made once, however many try; a straggler that slept between its look and its swap would have to sleep through a million
 //! changes of that entry to be fooled.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::identity::{self, ProcessId, Watch};
 use super::slots::{SLOT, Slot};
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 
 const PID_MASK: u64 = (1 << 22) - 1;
 const START_SHIFT: u32 = 22;
