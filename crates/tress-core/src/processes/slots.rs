@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Weak};
 
@@ -28,9 +29,16 @@ pub const LONGEST: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Slot {
     segment: Arc<Segment>,
+    /// Its address: where its offset is in the segment's mapping, which lives as long as the segment.
+    at: NonNull<u8>,
     offset: usize,
     len: usize,
 }
+
+// SAFETY: as for a segment, whose atomics are all that a slot gives out.
+unsafe impl Send for Slot {}
+// SAFETY: as for Send.
+unsafe impl Sync for Slot {}
 
 /// The segment that new slots come from, and the next one's offset; of this process alone.
 struct Current {
@@ -77,7 +85,13 @@ impl Slot {
         let offset = current.next;
         current.next += len;
         let Some(segment) = current.segment.clone() else { unreachable!("made just above") };
-        Ok(Self { segment, offset, len })
+        Ok(Self::of(segment, offset, len))
+    }
+
+    /// Panics if it is not inside.
+    fn of(segment: Arc<Segment>, offset: usize, len: usize) -> Self {
+        let at = segment.at(offset, len);
+        Self { segment, at, offset, len }
     }
 
     /// The `len` bytes at `offset` of the segment behind `fd`, as another process describes a slot of its.
@@ -91,12 +105,12 @@ impl Slot {
         let segment = Segment::open(fd, SEGMENT)?;
         let id = segment.id()?;
         if let Some(known) = foreign.get(&id).and_then(Weak::upgrade) {
-            return Ok(Self { segment: known, offset, len });
+            return Ok(Self::of(known, offset, len));
         }
         foreign.retain(|_, segment| segment.strong_count() > 0);
         let segment = Arc::new(segment);
         foreign.insert(id, Arc::downgrade(&segment));
-        Ok(Self { segment, offset, len })
+        Ok(Self::of(segment, offset, len))
     }
 
     /// Another slot of the same segment.
@@ -105,7 +119,7 @@ impl Slot {
     /// `InvalidData` if there is no such slot.
     pub fn beside(&self, offset: usize, len: usize) -> io::Result<Self> {
         check(offset, len)?;
-        Ok(Self { segment: self.segment.clone(), offset, len })
+        Ok(Self::of(self.segment.clone(), offset, len))
     }
 
     /// The segment to pass to another process.
@@ -125,17 +139,26 @@ impl Slot {
     }
 
     /// The word at `offset` of the slot.
+    ///
+    /// # Panics
+    /// If it is not inside, or `offset` is no multiple of 4.
     #[inline]
     pub fn word(&self, offset: usize) -> &AtomicU32 {
-        debug_assert!(offset < self.len);
-        self.segment.word(self.offset + offset)
+        assert!(offset % 4 == 0 && offset < self.len, "no word of the slot");
+        // SAFETY: inside, as its length is a multiple of 64, and aligned, as slots are; it lives as long as self, which has
+        // the segment; shared memory is accessed by atomics.
+        unsafe { self.at.add(offset).cast().as_ref() }
     }
 
     /// The double word at `offset` of the slot.
+    ///
+    /// # Panics
+    /// If it is not inside, or `offset` is no multiple of 8.
     #[inline]
     pub fn double_word(&self, offset: usize) -> &AtomicU64 {
-        debug_assert!(offset < self.len);
-        self.segment.double_word(self.offset + offset)
+        assert!(offset % 8 == 0 && offset < self.len, "no double word of the slot");
+        // SAFETY: as for a word.
+        unsafe { self.at.add(offset).cast().as_ref() }
     }
 
     /// Sleeps if the lower half of the double word at `offset` is `expected`.
