@@ -1,8 +1,8 @@
 """tress: Python's processes, threads and coroutines from one Rust engine.
 
-`tress.threading`, `tress.queue` and `tress.concurrent.futures` have the names of the standard
-modules. A program moves over by changing its imports, by `tress.install()`, or not at all: `python
--m tress program.py`.
+`tress.threading`, `tress.queue`, `tress.concurrent.futures` and `tress.multiprocessing` have the
+names of the standard modules. A program moves over by changing its imports, by `tress.install()`,
+or not at all: `python -m tress program.py`.
 """
 
 from typing import TYPE_CHECKING
@@ -12,11 +12,14 @@ from tress._install import install, installed, uninstall
 
 if TYPE_CHECKING:
     from tress._deadlock import DeadlockError, DeadlockWarning, deadlock
+    from tress._owner_died import OwnerDiedError, OwnerDiedWarning
     from tress._waits import dump_waits, dump_waits_on, waits
 
 __all__ = [
     "DeadlockError",
     "DeadlockWarning",
+    "OwnerDiedError",
+    "OwnerDiedWarning",
     "__version__",
     "deadlock",
     "dump_waits",
@@ -32,6 +35,8 @@ __version__ = "0.1.0"
 _LOADED_ON_USE = {
     "DeadlockError": "_deadlock",
     "DeadlockWarning": "_deadlock",
+    "OwnerDiedError": "_owner_died",
+    "OwnerDiedWarning": "_owner_died",
     "deadlock": "_deadlock",
     "dump_waits": "_waits",
     "dump_waits_on": "_waits",

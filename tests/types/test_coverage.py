@@ -13,7 +13,13 @@ from typing import Any, NamedTuple
 import pytest
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
-MODULES = ("threading", "queue", "concurrent.futures")
+MODULES = (
+    "threading",
+    "queue",
+    "concurrent.futures",
+    "multiprocessing",
+    "multiprocessing.synchronize",
+)
 BESIDE = "Beside `__all__`"
 SUPPORTED = [(3, minor) for minor in range(11, 16)]
 
@@ -87,13 +93,16 @@ def test_every_name_of_this_python_has_a_line(module: str) -> None:
 WHOSE = """
 import importlib, json, sys
 
+def unbound(value):
+    return getattr(value, "__func__", value)
+
 def whose(module, name):
     standard, ours = (importlib.import_module(prefix + module) for prefix in ("", "tress."))
     if not hasattr(ours, name):
         return "not listed" if name in ours.__all__ else "absent"
     if name not in ours.__all__:
         return "not in __all__"
-    if getattr(ours, name) is getattr(standard, name):
+    if unbound(getattr(ours, name)) is unbound(getattr(standard, name)):
         return "standard"
     return getattr(ours, name).__module__.partition(".")[0]
 

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tress_core::processes::arena::{Arena, Block, Lease};
+use tress_core::processes::arena::{Arena, Block, Lease, WARM};
 use tress_core::processes::segment::Segment;
 
 const START: usize = 4096;
@@ -93,16 +93,16 @@ fn blocks_of_other_lengths_make_room() {
 
 #[test]
 fn memory_of_blocks_that_are_back_is_kept_up_to_a_bound() {
-    let mut lender = Lender::with_room(512 * MIB);
-    let some = vec![7; 6 * MIB];
-    let leases: Vec<_> = (0..16).map(|_| lender.lend(&some).unwrap()).collect();
-    assert!(lender.in_use() >= 96 * MIB);
+    let mut lender = Lender::with_room(2 * WARM);
+    let some = vec![7; WARM / 8];
+    let leases: Vec<_> = (0..10).map(|_| lender.lend(&some).unwrap()).collect();
+    assert!(lender.in_use() >= WARM + WARM / 4);
     for lease in leases {
         lender.arena.take_back(lease);
     }
     let kept = lender.in_use();
-    assert!((48 * MIB..=66 * MIB).contains(&kept), "{kept}");
-    let again: Vec<_> = (0..16).map(|_| lender.lend(&some).unwrap()).collect();
+    assert!((WARM / 2..=WARM + 2 * MIB).contains(&kept), "{kept}");
+    let again: Vec<_> = (0..10).map(|_| lender.lend(&some).unwrap()).collect();
     for lease in again {
         assert_eq!(bytes(&lender.borrow(lease, some.len())), some);
     }
@@ -110,10 +110,10 @@ fn memory_of_blocks_that_are_back_is_kept_up_to_a_bound() {
 
 #[test]
 fn a_very_large_block_gives_its_memory_back_at_once() {
-    let mut lender = Lender::with_room(512 * MIB);
-    let lease = lender.lend(&vec![7; 80 * MIB]).unwrap();
-    assert!(lender.in_use() >= 80 * MIB);
-    drop(lender.borrow(lease, 80 * MIB));
+    let mut lender = Lender::with_room(2 * WARM);
+    let lease = lender.lend(&vec![7; WARM + MIB]).unwrap();
+    assert!(lender.in_use() > WARM);
+    drop(lender.borrow(lease, WARM + MIB));
     assert!(lender.in_use() <= 2 * MIB, "its lender has not looked yet");
     assert_eq!(lender.arena.lent_bytes(), 0);
 }

@@ -81,13 +81,13 @@ fn many_slots_share_a_segment_and_none_a_place() {
 fn a_slot_that_is_opened_is_the_same_and_its_segment_is_mapped_once() {
     alone(|| {
         let (one, other) = (Slot::new().unwrap(), Slot::new().unwrap());
-        let opened = Slot::open(fd(&one), one.offset()).unwrap();
+        let opened = Slot::open(fd(&one), one.offset(), SLOT).unwrap();
         opened.word(4).store(5, Ordering::Relaxed);
         assert_eq!(one.word(4).load(Ordering::Relaxed), 5);
-        let again = Slot::open(fd(&one), one.offset()).unwrap();
+        let again = Slot::open(fd(&one), one.offset(), SLOT).unwrap();
         assert!(std::ptr::eq(again.segment(), opened.segment()));
         if one.segment().id().unwrap() == other.segment().id().unwrap() {
-            let opened_other = Slot::open(fd(&other), other.offset()).unwrap();
+            let opened_other = Slot::open(fd(&other), other.offset(), SLOT).unwrap();
             assert!(std::ptr::eq(opened_other.segment(), opened.segment()));
         }
     });
@@ -98,11 +98,11 @@ fn what_can_be_no_slot_is_refused() {
     alone(|| {
         let slot = Slot::new().unwrap();
         for offset in [1, SLOT - 1, SLOT + 8, SEGMENT, SEGMENT + SLOT, usize::MAX - SLOT + 1] {
-            let error = Slot::open(fd(&slot), offset).err().map(|error| error.kind());
+            let error = Slot::open(fd(&slot), offset, SLOT).err().map(|error| error.kind());
             assert_eq!(error, Some(ErrorKind::InvalidData), "{offset}");
         }
         let other = Segment::create(2 * SEGMENT).unwrap().fd().try_clone_to_owned().unwrap();
-        assert!(Slot::open(other, 0).is_err_and(|error| error.kind() == ErrorKind::InvalidData));
+        assert!(Slot::open(other, 0, SLOT).is_err_and(|error| error.kind() == ErrorKind::InvalidData));
     });
 }
 
@@ -132,12 +132,13 @@ fn a_fork_beside_threads_that_make_slots_leaves_no_lock_behind() {
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
                         let slot = Slot::new().unwrap();
-                        drop(Slot::open(fd(&slot), slot.offset()).unwrap());
+                        drop(Slot::open(fd(&slot), slot.offset(), SLOT).unwrap());
                     }
                 });
             }
-            let fine = (0..100)
-                .all(|_| in_child(|| Slot::new().is_ok() && Slot::open(fd(&one), one.offset()).is_ok()));
+            let fine = (0..100).all(|_| {
+                in_child(|| Slot::new().is_ok() && Slot::open(fd(&one), one.offset(), SLOT).is_ok())
+            });
             stop.store(true, Ordering::Relaxed);
             assert!(fine);
         });

@@ -193,22 +193,20 @@ pub fn wait_shared<T: Send>(
 ) -> PyResult<Option<T>> {
     let mut naps = Naps::new();
     loop {
+        let (until, is_nap) = naps.until(deadline);
         let slept = py.detach(|| {
             DEPARTURES.fetch_add(1, Ordering::Release);
             loop {
-                let (until, is_nap) = naps.until(deadline);
-                let outcome = attempt(until);
-                let timed_out = matches!(outcome, Err(Slept::TimedOut));
-                match (naps.ended(is_nap, timed_out), outcome) {
-                    (true, _) => return Err(Slept::Interrupted),
-                    (false, Err(Slept::Woken)) => {}
-                    (false, ended) => return ended,
+                match attempt(until) {
+                    Err(Slept::Woken) => {}
+                    ended => return ended,
                 }
             }
         });
+        let nap_is_over = naps.ended(is_nap, matches!(slept, Err(Slept::TimedOut)));
         match slept {
             Ok(value) => return Ok(Some(value)),
-            Err(Slept::TimedOut) => return Ok(None),
+            Err(Slept::TimedOut) if !nap_is_over => return Ok(None),
             Err(_) => py.check_signals()?,
         }
     }

@@ -33,9 +33,19 @@ mod _native {
     #[pymodule_export]
     use crate::base::waits::{Waiting, waits};
     #[pymodule_export]
+    use crate::processes::condition::SharedCondition;
+    #[pymodule_export]
+    use crate::processes::event::SharedEvent;
+    #[pymodule_export]
+    use crate::processes::fast::OnSemLock;
+    #[pymodule_export]
     use crate::processes::payload::SharedBlock;
     #[pymodule_export]
     use crate::processes::pool::{ProcessPool, WorkerSeat, mark_begun};
+    #[pymodule_export]
+    use crate::processes::semlock::SemLock;
+    #[pymodule_export]
+    use crate::processes::slot::Slot;
     #[pymodule_export]
     use crate::processes::worker::{PoolWorker, end_with};
     #[pymodule_export]
@@ -70,6 +80,7 @@ mod _native {
         tress_core::base::fork::install();
         crate::threads::future_class::prepare(module.py())?;
         crate::threads::raw_methods::add(module.py())?;
-        crate::threads::queue::fast::install(module.py())
+        crate::threads::queue::fast::install(module.py())?;
+        crate::processes::fast::install(module.py())
     }
 }

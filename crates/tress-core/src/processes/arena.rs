@@ -21,7 +21,7 @@ const LENT: u32 = 1;
 
 /// How many bytes of blocks that are back are kept with memory behind them, until [`Arena::trim`]: that is what makes the
 /// next use fast.
-const WARM: usize = 256 << 20;
+pub const WARM: usize = 256 << 20;
 
 /// Blocks of so many bytes take longer to be filled for the first time than all others to be looked at.
 const WORTH_A_SWEEP: usize = 128 << 10;
@@ -268,10 +268,10 @@ impl Drop for Block {
         if self.generation != fork::generation() {
             return;
         }
-        if (self.offset + self.len).next_multiple_of(PAGE) - (self.offset - HEADER) > WARM {
-            // Larger than what the lender would keep warm, and it may not look for long.
-            let (start, end) = (self.offset - HEADER + PAGE, self.offset + self.len);
-            self.segment.discard(start, (end / PAGE * PAGE).saturating_sub(start));
+        let start = self.offset - HEADER;
+        if let Some(whole @ WARM..) = block_len(self.len) {
+            // Too large for the lender to keep it warm, and it may not look for long. The first page has the word below.
+            self.segment.discard(start + PAGE, whole.min(self.segment.len() - start) - PAGE);
         }
         self.segment.word(self.offset - HEADER).store(FREE, Ordering::Release);
     }

@@ -2,8 +2,17 @@
 
 #[cfg(not(loom))]
 pub mod arena;
+pub mod condition;
+pub mod event;
+#[cfg(not(loom))]
+pub mod identity;
+#[cfg(loom)]
+#[path = "identity_model.rs"]
+pub mod identity;
 pub mod idle;
 pub mod listening;
+pub mod lock;
+pub mod patience;
 #[cfg(not(loom))]
 pub mod pool;
 pub mod rest;
@@ -11,12 +20,16 @@ pub mod rest;
 pub mod results;
 #[cfg(not(loom))]
 pub mod segment;
+pub mod semaphore;
 #[cfg(not(loom))]
 pub mod slots;
+#[cfg(loom)]
+#[path = "slots_model.rs"]
+pub mod slots;
+mod table;
 pub mod tasks;
 #[cfg(not(loom))]
 pub mod watch;
-#[cfg(not(loom))]
 pub mod word;
 #[cfg(not(loom))]
 pub mod worker;

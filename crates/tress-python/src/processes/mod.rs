@@ -1,5 +1,10 @@
 //! What processes share, as Python classes.
 
+pub mod condition;
+pub mod event;
+pub mod fast;
 pub mod payload;
 pub mod pool;
+pub mod semlock;
+pub mod slot;
 pub mod worker;

@@ -15,7 +15,7 @@ use super::rlock::RLock;
 use super::{with_lock, worker};
 
 /// A definition that lives as long as the process, as descriptors want it.
-struct Definition(PyMethodDef);
+pub struct Definition(pub PyMethodDef);
 
 // SAFETY: it is never written to; its pointers are to constants and functions.
 unsafe impl Sync for Definition {}
@@ -61,7 +61,8 @@ static LOCK_EXIT: Definition = exit(with_lock::lock_exit);
 static RLOCK_ENTER: Definition = enter(with_lock::rlock_enter);
 static RLOCK_EXIT: Definition = exit(with_lock::rlock_exit);
 
-fn add_to(class: &Bound<'_, PyType>, definition: &'static Definition) -> PyResult<()> {
+/// Adds a method to `class`, in the place of one of that name.
+pub fn add_to(class: &Bound<'_, PyType>, definition: &'static Definition) -> PyResult<()> {
     let definition = (&raw const definition.0).cast_mut();
     // SAFETY: the definition is static, and nothing writes to it; its name is a C string; the class is live.
     let (name, descriptor) = unsafe {

@@ -1,0 +1,192 @@
+"""Contexts: what a start method comes with. The names of the standard `multiprocessing.context`.
+
+Each class is a subclass of the standard one. The start method that a program chooses is one for
+both libraries, whichever of them it is chosen in: what a new process is told comes from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from multiprocessing import context as _std
+from multiprocessing.context import (
+    AuthenticationError as AuthenticationError,
+    BufferTooShort as BufferTooShort,
+    ForkProcess as ForkProcess,
+    ForkServerProcess as ForkServerProcess,
+    Process as Process,
+    ProcessError as ProcessError,
+    SpawnProcess as SpawnProcess,
+    TimeoutError as TimeoutError,  # noqa: A004 - the standard module's name
+    assert_spawning as assert_spawning,
+    get_spawning_popen as get_spawning_popen,
+    set_spawning_popen as set_spawning_popen,
+)
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+if TYPE_CHECKING:
+    from multiprocessing import queues
+
+    from tress.multiprocessing import synchronize
+    from tress.multiprocessing.synchronize import Robust
+
+__all__ = ()
+
+
+class BaseContext(_std.BaseContext):
+    """What the contexts have in common; the standard one, with tress's locks."""
+
+    def Lock(self, *, robust: Robust = "warn") -> synchronize.Lock:
+        """Returns a lock.
+
+        `robust` is what becomes of the news that its holder has ended: "warn" takes the lock and
+        emits a `tress.OwnerDiedWarning`, "raise" raises `tress.OwnerDiedError` and leaves it free.
+        """
+        from tress.multiprocessing.synchronize import Lock
+
+        return Lock(ctx=self.get_context(), robust=robust)
+
+    def RLock(self, *, robust: Robust = "warn") -> synchronize.RLock:
+        """Returns a recursive lock. `robust` is as for `Lock`."""
+        from tress.multiprocessing.synchronize import RLock
+
+        return RLock(ctx=self.get_context(), robust=robust)
+
+    def Semaphore(self, value: int = 1, *, robust: Robust = "warn") -> synchronize.Semaphore:
+        """Returns a semaphore of `value` permits. `robust` is as for `Lock`."""
+        from tress.multiprocessing.synchronize import Semaphore
+
+        return Semaphore(value, ctx=self.get_context(), robust=robust)
+
+    def BoundedSemaphore(
+        self, value: int = 1, *, robust: Robust = "warn"
+    ) -> synchronize.BoundedSemaphore:
+        """Returns a semaphore of `value` permits at most. `robust` is as for `Lock`."""
+        from tress.multiprocessing.synchronize import BoundedSemaphore
+
+        return BoundedSemaphore(value, ctx=self.get_context(), robust=robust)
+
+    def Condition(self, lock: Any = None) -> synchronize.Condition:
+        """Returns a condition around `lock`, a Lock or RLock of this module, or a new RLock."""
+        from tress.multiprocessing.synchronize import Condition
+
+        return Condition(lock, ctx=self.get_context())
+
+    def Event(self) -> synchronize.Event:
+        """Returns an event."""
+        from tress.multiprocessing.synchronize import Event
+
+        return Event(ctx=self.get_context())
+
+    def Barrier(
+        self,
+        parties: int,
+        action: Callable[..., object] | None = None,
+        timeout: float | None = None,
+    ) -> synchronize.Barrier:
+        """Returns a barrier for `parties` processes; `timeout` is the default of its waits, in
+        seconds.
+        """
+        from tress.multiprocessing.synchronize import Barrier
+
+        return Barrier(parties, action, timeout, ctx=self.get_context())
+
+    def Queue(self, maxsize: int = 0) -> queues.Queue[Any]:
+        """Returns a queue: the standard one, on tress's locks."""
+        queue = super().Queue(maxsize)
+        _let_permits_travel(queue)
+        return queue
+
+    def JoinableQueue(self, maxsize: int = 0) -> queues.JoinableQueue[Any]:
+        """Returns a queue that can be joined: the standard one, on tress's locks."""
+        queue = super().JoinableQueue(maxsize)
+        _let_permits_travel(queue)
+        return queue
+
+    @overload  # type: ignore[override]
+    def get_context(self, method: None = None) -> BaseContext: ...
+    @overload
+    def get_context(self, method: Literal["fork"]) -> ForkContext: ...
+    @overload
+    def get_context(self, method: Literal["spawn"]) -> SpawnContext: ...
+    @overload
+    def get_context(self, method: Literal["forkserver"]) -> ForkServerContext: ...
+    @overload
+    def get_context(self, method: str | None) -> BaseContext: ...
+    def get_context(self, method: str | None = None) -> Any:
+        """Returns the context of a start method, "fork", "spawn" or "forkserver"; this one without.
+
+        ValueError for another method.
+        """
+        return self if method is None else _concrete(method)
+
+
+def _let_permits_travel(queue: Any) -> None:
+    """A bounded queue acquires in the process that puts and releases in the one that gets."""
+    queue._sem._semlock._let_permits_travel()
+
+
+class ForkContext(BaseContext, _std.ForkContext):
+    """Starts processes by a fork."""
+
+
+class SpawnContext(BaseContext, _std.SpawnContext):
+    """Starts processes by a fresh interpreter."""
+
+
+class ForkServerContext(BaseContext, _std.ForkServerContext):
+    """Starts processes by a fork of a server without threads."""
+
+
+class DefaultContext(BaseContext, _std.DefaultContext):
+    """The context of the start method that was chosen, or of the platform's."""
+
+    def __init__(self) -> None:
+        """One for the whole process, as the standard one."""
+
+    @property
+    def _actual_context(self) -> BaseContext | None:
+        name = _std._default_context.get_start_method(allow_none=True)
+        return None if name is None else _concrete(name)
+
+    @_actual_context.setter
+    def _actual_context(self, context: _std.BaseContext | None) -> None:
+        method = None if context is None else context.get_start_method()
+        _std._default_context.set_start_method(method, force=True)
+
+    def get_context(self, method: str | None = None) -> Any:
+        """Returns the context of a start method, the chosen one without. ValueError for another."""
+        return _concrete(_std._default_context.get_start_method() if method is None else method)
+
+    def set_start_method(self, method: str | None, force: bool = False) -> None:
+        """Chooses the start method, once; None with `force` forgets it.
+
+        RuntimeError for a second time without `force`, ValueError for a method that there is not.
+        """
+        _std._default_context.set_start_method(method, force)
+
+    def get_start_method(self, allow_none: bool = False) -> str:
+        """Returns the start method that was chosen; else the platform's, which is chosen thereby,
+        or None if `allow_none` is true.
+        """
+        return _std._default_context.get_start_method(allow_none)
+
+    def get_all_start_methods(self) -> list[str]:
+        """Returns the start methods, in the standard library's order."""
+        return _std._default_context.get_all_start_methods()
+
+
+_concrete_contexts: dict[str, BaseContext] = {
+    "fork": ForkContext(),
+    "spawn": SpawnContext(),
+    "forkserver": ForkServerContext(),
+}
+_default_context = DefaultContext()
+
+
+def _concrete(method: str) -> BaseContext:
+    try:
+        context = _concrete_contexts[method]
+    except KeyError:
+        raise ValueError(f"cannot find context for {method!r}") from None
+    context._check_available()
+    return context
