@@ -269,7 +269,7 @@ impl Drop for Block {
             return;
         }
         let start = self.offset - HEADER;
-        if let Some(whole @ WARM..) = block_len(self.len) {
+        if let Some(whole) = block_len(self.len).filter(|whole| *whole > WARM) {
             // Too large for the lender to keep it warm, and it may not look for long. The first page has the word below.
             self.segment.discard(start + PAGE, whole.min(self.segment.len() - start) - PAGE);
         }
