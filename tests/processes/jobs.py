@@ -25,6 +25,14 @@ def take_and_stay(taken: Any, *things: Any) -> None:
     _pause()
 
 
+def take_notify_and_stay(taken: Any, condition: Any) -> None:
+    """Acquires a condition, notifies it, says so, and stays until it is killed."""
+    condition.acquire()
+    condition.notify()
+    taken.set()
+    _pause()
+
+
 def take_and_end(*things: Any) -> None:
     """Acquires things, and ends as if that were all right."""
     for thing in things:

@@ -151,12 +151,12 @@ def test_a_wait_that_raises_holds_the_lock(ctx: Any, start: Start) -> None:
     def wait() -> bool:
         with condition:
             with pytest.raises(tress.OwnerDiedError):
-                condition.wait(0.5)
+                condition.wait()
             return bool(condition._lock._semlock._is_mine())
 
     waiter = blocked(wait)
     await_waiters(condition, 1)
-    holder = start(jobs.take_and_stay, taken, condition)
+    holder = start(jobs.take_notify_and_stay, taken, condition)
     assert taken.wait(BOUND_S)
     until(lambda: wait_of("SemLock.acquire"), "it wants the lock again")
     holder.kill()
