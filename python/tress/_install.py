@@ -98,6 +98,9 @@ class _Module:
         named = getattr(old, "__module__", home)
         if getattr(sys.modules.get(named), getattr(old, "__qualname__", ""), None) is not new:
             named = home
+        if getattr(sys.modules.get(named), getattr(new, "__qualname__", ""), None) is not new:
+            # It has another name there, by which nobody could find it.
+            return
         self._moved.append((new, new.__module__))
         new.__module__ = named
 

@@ -8,6 +8,7 @@ import concurrent.futures._base
 import concurrent.futures.thread
 import importlib
 import multiprocessing.dummy
+import pickle
 import queue
 import subprocess
 import sys
@@ -118,6 +119,13 @@ def test_pools_of_processes_are_replaced_too() -> None:
     tress.uninstall("processes")
     assert concurrent.futures.ProcessPoolExecutor is pools.ProcessPoolExecutor is not ours
     assert list(tress.installed()) == ["threads"]
+
+
+def test_what_is_replaced_can_be_pickled_by_its_name() -> None:
+    tress.install()
+    for replacement in tress.installed()["threads"]:
+        if callable(replacement.tress):
+            assert pickle.loads(pickle.dumps(replacement.tress)) is replacement.tress
 
 
 def test_modules_that_took_the_old_names() -> None:

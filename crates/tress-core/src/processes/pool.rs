@@ -19,7 +19,7 @@ use super::arena::{Arena, Block, Lease};
 use super::idle::Idle;
 use super::listening::{Listening, Whom};
 use super::rest::Rest;
-use super::results::{Frame, Ring};
+use super::results::{Frame, Ring, Writer};
 use super::segment::Segment;
 use super::tasks::Tasks;
 use super::word::{self, Slept};
@@ -391,12 +391,16 @@ impl Pool {
         if self.shared.posted().is_empty() {
             return answers;
         }
+        let mut sleep = Vec::new();
         let mut seats = self.seats.lock();
         for worker in self.shared.posted().take_all() {
             if let Some(Seat::Taken(reader)) = seats.get_mut(worker as usize) {
                 self.read_one(worker, reader, &mut answers);
+                sleep.extend(reader.ring.writer());
             }
         }
+        drop(seats);
+        sleep.into_iter().for_each(Writer::wake);
         answers
     }
 
@@ -411,9 +415,6 @@ impl Pool {
                 reader.garbled = true;
                 Answer { worker, kind: GARBLED, id: 0, payload: Payload::Bytes(Vec::new()) }
             }));
-        }
-        if reader.ring.space().swap(0, Ordering::SeqCst) == 1 {
-            word::wake(reader.ring.space(), 1, word::ALL);
         }
     }
 

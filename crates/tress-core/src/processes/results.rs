@@ -5,9 +5,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::segment::Segment;
+use super::word;
 
 /// The bytes of a ring's own, before its data.
 pub const HEADER: usize = 192;
@@ -151,8 +152,29 @@ impl Ring {
         Ok(Some(Frame { kind, id, payload }))
     }
 
-    /// The word that a writer sets to 1 and sleeps on while there is no room, and that the reader sets to 0.
-    pub fn space(&self) -> &std::sync::atomic::AtomicU32 {
+    /// The word that a writer sets to 1 and sleeps on while there is no room.
+    pub fn space(&self) -> &AtomicU32 {
         self.segment.word(self.start + SPACE)
+    }
+
+    /// For the reader, when it has read: the writer that is to be woken, if it sleeps for room.
+    pub fn writer(&self) -> Option<Writer> {
+        let sleeps = self.space().swap(0, Ordering::SeqCst) == 1;
+        sleeps.then(|| Writer { segment: Arc::clone(&self.segment), space: self.start + SPACE })
+    }
+}
+
+/// A writer that sleeps.
+#[derive(Debug)]
+#[must_use]
+pub struct Writer {
+    segment: Arc<Segment>,
+    space: usize,
+}
+
+impl Writer {
+    /// Wakes it, which is not to be done under a mutex.
+    pub fn wake(self) {
+        word::wake(self.segment.word(self.space), 1, word::ALL);
     }
 }

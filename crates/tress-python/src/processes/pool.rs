@@ -133,6 +133,11 @@ impl ProcessPool {
             if self.hungry.load(Ordering::Relaxed) || !self.pool.lead() {
                 return Ok(false);
             }
+            if completion.state().is_done() {
+                // It was ended while nobody was to be told.
+                self.pool.stop_leading();
+                break;
+            }
             let mut read = Vec::new();
             let outcome = attach::wait_shared(py, deadline, |until| {
                 let look = Deadline::after_ns(LOOK_NS);

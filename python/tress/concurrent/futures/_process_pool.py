@@ -225,6 +225,9 @@ class Engine:
                 process.start()
                 pidfd = os.pidfd_open(process.pid)
             except BaseException:
+                if process.pid is not None:
+                    process.kill()
+                    process.join()
                 self.pool.bury(seat.number)
                 raise
             self.processes[process.pid] = process
