@@ -174,6 +174,44 @@ def test_many_threads_wait_for_many_results(pool: ProcessPoolExecutor) -> None:
         ]
 
 
+def test_many_threads_submit_more_than_there_is_room_for(pool: ProcessPoolExecutor) -> None:
+    def burst(start: int) -> int:
+        futures = [pool.submit(calls.square, start + n) for n in range(500)]
+        return sum(future.result(timeout=60) for future in futures)
+
+    with ThreadPoolExecutor(6) as threads:
+        sums = list(threads.map(burst, range(0, 3000, 500)))
+    assert sums == [sum(n * n for n in range(start, start + 500)) for start in range(0, 3000, 500)]
+
+
+@pytest.mark.parametrize("end", ["shutdown", "kill_workers"])
+def test_no_call_is_forgotten_by_a_pool_that_ends(context: Any, end: str) -> None:
+    for _ in range(5):
+        pool = ProcessPoolExecutor(2, mp_context=context)
+        first = threading.Barrier(4)
+
+        def submit(pool: ProcessPoolExecutor = pool, first: Any = first) -> list[Any]:
+            futures = []
+            first.wait(30)
+            try:
+                while True:
+                    futures.append(pool.submit(calls.square, 3))
+            except (RuntimeError, BrokenProcessPool):
+                return futures
+
+        with ThreadPoolExecutor(3) as threads:
+            submitters = [threads.submit(submit) for _ in range(3)]
+            first.wait(30)
+            pool.submit(calls.square, 2).result()
+            getattr(pool, end)()
+            for submitter in submitters:
+                for future in submitter.result(timeout=60):
+                    try:
+                        assert future.result(timeout=60) == 9
+                    except (BrokenProcessPool, CancelledError):
+                        assert end == "kill_workers"
+
+
 def test_callbacks_waiting_and_awaiting(pool: ProcessPoolExecutor) -> None:
     lock = threading.Lock()
     called = threading.Event()

@@ -141,6 +141,8 @@ class Engine:
         self.retired: set[int] = set()  # seats
         self.failed: set[int] = set()  # seats whose initializer has raised
         self.submitted = 0
+        self.submitting = 0  # calls that are about to be offered
+        self.owner = os.getpid()
         self.cannot_start: BaseException | None = None
         self.ended = False
         self.stopping = False
@@ -154,7 +156,19 @@ class Engine:
     # --- Offering calls. ---------------------------------------------------------------------
 
     def submit(self, future: ProcessFuture) -> None:
-        """Offers the call of `future`, or puts it in line."""
+        """Offers the call of `future`, or puts it in line; it has been counted in `submitting`."""
+        try:
+            self.offer_or_line_up(future)
+        finally:
+            with self.lock:
+                self.submitting -= 1
+            if self.closing:
+                self.pool.wake_collector()
+        if self.stopping:
+            # The pool has broken meanwhile, and did not see this call.
+            _end(future, BrokenProcessPool(_PENDING))
+
+    def offer_or_line_up(self, future: ProcessFuture) -> None:
         if self.backlog or not self.offer(future):
             self.backlog.append(future)
             if len(self.backlog) == 1:
@@ -197,6 +211,8 @@ class Engine:
         while self.backlog:
             future = self.backlog[0]
             if not future.cancelled() and not self.offer(future):
+                # Also if whoever put it in line has said so too early.
+                self.pool.set_hungry(True)
                 return
             self.backlog.popleft()
         self.pool.set_hungry(bool(self.backlog) or self.closing)
@@ -421,7 +437,8 @@ class Collector(Thread):
                 if executor._cancel_pending_futures:
                     executor._cancel_pending_futures = False
                     self.cancel_pending()
-            return engine.unfinished == 0 or engine.stopping
+            with engine.lock:
+                return engine.stopping or (engine.unfinished == 0 and engine.submitting == 0)
         return False
 
     def cancel_pending(self) -> None:

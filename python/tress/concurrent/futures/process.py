@@ -172,6 +172,11 @@ class ProcessPoolExecutor(_StandardExecutor):
         cannot be pickled ends the future, and nothing else.
         """
         engine = self._engine
+        if engine.owner != os.getpid():
+            raise RuntimeError(
+                "this pool of processes belongs to the parent process; make one of your own after a"
+                " fork"
+            )
         future = ProcessFuture(engine, (fn, args, kwargs))
         with engine.lock:
             self._check_open()
@@ -180,6 +185,7 @@ class ProcessPoolExecutor(_StandardExecutor):
             engine.submitted += 1
             if self._safe_to_dynamically_spawn_children:
                 self._adjust_process_count()
+            engine.submitting += 1
         engine.submit(future)
         if not engine.processes:
             # They have died, and the collector did not know of more work.
