@@ -45,6 +45,7 @@ else:
     from tress._native import allocate_lock
 
     Lock = allocate_lock
+    Lock.__module__ = __name__
 
 if sys.version_info >= (3, 12):
     from threading import setprofile_all_threads, settrace_all_threads

@@ -63,7 +63,7 @@ mod _native {
     #[pymodule_export]
     use crate::threads::future_class::set_future_class;
     #[pymodule_export]
-    use crate::threads::lock::{Lock, allocate_lock};
+    use crate::threads::lock::Lock;
     #[pymodule_export]
     use crate::threads::queue::class::Queue;
     #[pymodule_export]
@@ -78,6 +78,8 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         tress_core::base::fork::install();
+        // Under another name than its own, which the class has here.
+        module.setattr("allocate_lock", wrap_pyfunction!(crate::threads::lock::allocate_lock, module)?)?;
         crate::threads::future_class::prepare(module.py())?;
         crate::threads::raw_methods::add(module.py())?;
         crate::threads::queue::fast::install(module.py())?;

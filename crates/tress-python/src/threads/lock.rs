@@ -114,8 +114,8 @@ impl Lock {
     }
 }
 
-/// Returns a new lock: what `threading.Lock` is before Python 3.13.
-#[pyfunction]
+/// Returns a new lock: what `threading.Lock` is before Python 3.13, and is named, so that it can be pickled.
+#[pyfunction(name = "Lock")]
 pub fn allocate_lock() -> Lock {
     Lock { lock: core::Lock::new() }
 }
