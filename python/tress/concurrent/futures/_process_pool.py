@@ -264,7 +264,7 @@ class Engine:
 
     def lost(self, process: Any, futures: list[ProcessFuture]) -> None:
         """Decides about the calls that were with a worker that has died; the pool goes on."""
-        error = WorkerLostError(self.describe(process), process.pid, process.exitcode)
+        error = self.loss(process)
         for future in futures:
             future._losses += 1
             if self.on_worker_lost == "retry" and future._losses <= self.max_retries:
@@ -272,6 +272,15 @@ class Engine:
                 self.backlog.appendleft(future)
             else:
                 _end(future, error)
+
+    def loss(self, process: Any) -> WorkerLostError:
+        """What a call ends with whose worker has died; from 3.15 on the standard class says so in
+        its cause."""
+        error = WorkerLostError(self.describe(process), process.pid, process.exitcode)
+        error.__cause__ = _std._RemoteTraceback(
+            f"Process {process.pid} terminated abruptly with exit code {process.exitcode}"
+        )
+        return error
 
     def describe(self, process: Any) -> str:
         code = process.exitcode
@@ -402,7 +411,7 @@ class Collector(Thread):
             self.break_pool(_ABRUPT, BrokenProcessPool("the initializer of a worker failed"))
             return True
         if engine.on_worker_lost == "break":
-            error = WorkerLostError(engine.describe(process), process.pid, process.exitcode)
+            error = engine.loss(process)
             self.break_pool(_ABRUPT, error, lost)
             return True
         engine.lost(process, lost)
