@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::thread;
 
-use embedder::{acquire, far, soon, until, within_bound};
-use tress_core::base::deadline::Deadline;
+use embedder::{acquire, far, fork_and_join, soon, until, within_bound};
 use tress_core::base::fork;
 use tress_core::base::thread_id;
 use tress_core::base::waiter::{Cancel, Grant, Outcome, Signal, Waiter};
@@ -25,27 +24,7 @@ static ONE_FORK: Mutex<()> = Mutex::new(());
 
 /// Forks, runs `child` in the child, and tells at which of its steps the child was when it said that something is wrong.
 fn fork_and(child: impl FnOnce() -> Result<(), i32>) -> Result<(), i32> {
-    // SAFETY: the child calls nothing but `child`, and ends without running anybody's exit handlers. The C library's
-    // allocator is usable in it, and no other lock is taken that a thread of the parent may have held: no output, no panic.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let status = child().err().unwrap_or(0);
-        // SAFETY: `_exit` has no preconditions.
-        unsafe { libc::_exit(status) };
-    }
-    assert!(pid > 0, "fork failed");
-    let end = Deadline::after_ns(30_000_000_000);
-    let mut status = 0;
-    // SAFETY: `pid` is a child of this process that nobody else waits for.
-    while unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == 0 {
-        if end.has_passed() {
-            // SAFETY: it has not been waited for, so the number is still its own.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
-        }
-        thread::yield_now();
-    }
-    assert!(libc::WIFEXITED(status), "the child was killed: it hung");
-    match libc::WEXITSTATUS(status) {
+    match fork_and_join(|| child().err().unwrap_or(0)) {
         0 => Ok(()),
         step => Err(step),
     }

@@ -9,8 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use embedder::within_bound;
-use tress_core::base::deadline::Deadline;
+use embedder::{fork_and_join, within_bound};
 use tress_core::base::fork;
 use tress_core::processes::segment::Segment;
 use tress_core::processes::slots::{SEGMENT, SLOT, Slot};
@@ -36,27 +35,7 @@ fn place(slot: &Slot) -> (u64, usize) {
 
 /// Whether `child` says yes in a child of this process.
 fn in_child(child: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child calls nothing but `child`, and ends without running anybody's exit handlers. The C library's
-    // allocator is usable in it, and no other lock is taken that a thread of the parent may have held.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let status = i32::from(!child());
-        // SAFETY: `_exit` has no preconditions.
-        unsafe { libc::_exit(status) };
-    }
-    assert!(pid > 0, "fork failed");
-    let end = Deadline::after_ns(30_000_000_000);
-    let mut status = 0;
-    // SAFETY: `pid` is a child of this process that nobody else waits for.
-    while unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == 0 {
-        if end.has_passed() {
-            // SAFETY: it has not been waited for, so the number is still its own.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
-        }
-        std::thread::yield_now();
-    }
-    assert!(libc::WIFEXITED(status), "the child was killed: it hung");
-    libc::WEXITSTATUS(status) == 0
+    fork_and_join(|| i32::from(!child())) == 0
 }
 
 #[test]

@@ -121,16 +121,8 @@ impl Arena {
                 return Err(io::Error::new(io::ErrorKind::OutOfMemory, error));
             }
         }
-        let mut to = self.segment.at(offset + HEADER, len).as_ptr();
-        for part in parts {
-            // SAFETY:
-            // - the block is ours alone: it is not lent, and only the lender gives ranges away;
-            // - `at` has checked that all of it is inside; the parts, together, are `len` long.
-            unsafe {
-                std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
-                to = to.add(part.len());
-            }
-        }
+        // SAFETY: the block is ours alone: it is not lent, and only the lender gives ranges away.
+        unsafe { self.segment.fill(offset + HEADER, parts) };
         self.segment.word(offset).store(LENT, Ordering::Release);
         self.serial += 1;
         let lease = Lease { offset: offset + HEADER, serial: self.serial };

@@ -96,6 +96,11 @@ fn roomy(before: usize) -> io::Result<Segment> {
     Err(last)
 }
 
+/// Where the bytes of a task lie that is in its slot.
+pub(super) fn slot_bytes(slot: usize) -> usize {
+    DATA + slot * SLOT_LEN + SLOT_HEADER
+}
+
 impl Shared {
     pub(super) fn tasks(&self) -> Tasks<'_> {
         Tasks::new(self.segment.double_word(HEAD), self.segment.double_words(STATES, SLOTS))
@@ -151,10 +156,6 @@ impl Shared {
     /// A double word at the beginning of a slot: the task's number, its length, and the place and length of its block.
     pub(super) fn slot_word(&self, slot: usize, index: usize) -> &std::sync::atomic::AtomicU64 {
         self.segment.double_word(DATA + slot * SLOT_LEN + 8 * index)
-    }
-
-    pub(super) fn slot_bytes(&self, slot: usize, len: usize) -> *mut u8 {
-        self.segment.at(DATA + slot * SLOT_LEN + SLOT_HEADER, len).as_ptr()
     }
 
     pub(super) fn wake(&self, worker: u32) {
@@ -304,15 +305,8 @@ impl Pool {
         set(0, id);
         if len <= INLINE {
             set(1, len as u64);
-            let mut to = self.shared.slot_bytes(slot, len);
-            for part in parts {
-                // SAFETY: the slot is free, so it is the owner's alone, which holds the mutex; the parts are `len` long together,
-                // and `slot_bytes` has checked that so many are inside.
-                unsafe {
-                    std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
-                    to = to.add(part.len());
-                }
-            }
+            // SAFETY: the slot is free, so it is the owner's alone, which holds the mutex.
+            unsafe { self.shared.segment.fill(slot_bytes(slot), parts) };
         } else {
             let lease = producer.arena.lend(parts).map_err(|error| match error.kind() {
                 io::ErrorKind::StorageFull => Refused::Full,

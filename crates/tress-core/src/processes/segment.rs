@@ -150,6 +150,25 @@ impl Segment {
         unsafe { std::slice::from_raw_parts(self.at(offset, count * 8).cast().as_ptr(), count) }
     }
 
+    /// Copies `parts`, one after the other, to `offset`.
+    ///
+    /// # Safety
+    /// Nobody else, in this process or another, reads or writes the bytes there meanwhile.
+    ///
+    /// # Panics
+    /// If they do not all fit inside.
+    pub unsafe fn fill(&self, offset: usize, parts: &[&[u8]]) {
+        let len = parts.iter().map(|part| part.len()).sum();
+        let mut to = self.at(offset, len).as_ptr();
+        for part in parts {
+            // SAFETY: all of it is inside, as `at` has checked, and the caller's alone.
+            unsafe {
+                std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
+                to = to.add(part.len());
+            }
+        }
+    }
+
     /// Makes sure that the bytes have memory behind them: writing to one that can have none ends the process.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::arena::{Arena, Block};
 use super::listening::Whom;
 use super::pool::{
-    BLOCK, BLOCKS, IN_BLOCK, INLINE, INLINE_ANSWER, OF_TASK, Payload, RING, Shared, WORKER_BLOCKS,
+    BLOCK, BLOCKS, IN_BLOCK, INLINE, INLINE_ANSWER, OF_TASK, Payload, RING, Shared, WORKER_BLOCKS, slot_bytes,
 };
 use super::results::Ring;
 use super::segment::Segment;
@@ -79,7 +79,7 @@ impl Worker {
             Payload::Block(Block::borrow(&self.shared.segment, BLOCKS, get(2) as usize, get(3) as usize)?)
         } else if len <= INLINE as u64 {
             let mut bytes = vec![0; len as usize];
-            let from = self.shared.slot_bytes(slot, bytes.len());
+            let from = self.shared.segment.at(slot_bytes(slot), bytes.len()).as_ptr();
             // SAFETY: the slot is this worker's until it is freed, and so many bytes are inside, as just checked.
             unsafe { std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), bytes.len()) };
             Payload::Bytes(bytes)

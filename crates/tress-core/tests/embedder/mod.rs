@@ -106,3 +106,28 @@ pub fn far() -> Option<Deadline> {
 pub fn soon() -> Option<Deadline> {
     Some(Deadline::after_ns(2_000_000))
 }
+
+/// Forks, runs `child` in the child, and waits for the status that the child ends with.
+pub fn fork_and_join(child: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the child calls nothing but `child`, and ends without running anybody's exit handlers. The C library's
+    // allocator is usable in it, and no other lock is taken that a thread of the parent may have held: no output, no panic.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let status = child();
+        // SAFETY: `_exit` has no preconditions.
+        unsafe { libc::_exit(status) };
+    }
+    assert!(pid > 0, "fork failed");
+    let end = Deadline::after_ns(30_000_000_000);
+    let mut status = 0;
+    // SAFETY: `pid` is a child of this process that nobody else waits for.
+    while unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == 0 {
+        if end.has_passed() {
+            // SAFETY: it has not been waited for, so the number is still its own.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+        std::thread::yield_now();
+    }
+    assert!(libc::WIFEXITED(status), "the child was killed: it hung");
+    libc::WEXITSTATUS(status)
+}

@@ -74,16 +74,6 @@ impl WorkerSeat {
 }
 
 impl ProcessPool {
-    /// A child of a fork shares the memory with its parent, whose pool it is.
-    fn check_here(&self) -> PyResult<()> {
-        if self.generation == fork::generation() {
-            return Ok(());
-        }
-        Err(PyRuntimeError::new_err(
-            "this pool of processes belongs to the parent process; make one of your own after a fork",
-        ))
-    }
-
     /// Ends the futures that `answers` are for. Only the collector calls done-callbacks, and runs whatever else may want a lock
     /// that a thread which waits for a result holds.
     fn settle(&self, py: Python<'_>, answers: Vec<Answer>, collects: bool) -> PyResult<()> {
@@ -109,8 +99,7 @@ impl ProcessPool {
                 left = true;
                 continue;
             }
-            let entry = self.entries.lock().remove(&answer.id);
-            drop(entry);
+            drop(self.forget(answer.id));
             self.answered.fetch_add(1, Ordering::Relaxed);
             let outcome = unpickle(py, answer);
             if let Err(error) = Future::finish(&future, outcome) {
@@ -227,6 +216,16 @@ impl ProcessPool {
         })
     }
 
+    /// RuntimeError in a child of a fork: it shares the memory with its parent, whose pool it is.
+    fn check_here(&self) -> PyResult<()> {
+        if self.generation == fork::generation() {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err(
+            "this pool of processes belongs to the parent process; make one of your own after a fork",
+        ))
+    }
+
     /// The file descriptor and the length of the memory that every worker is given.
     #[getter]
     fn memory(&self) -> (RawFd, usize) {
@@ -297,8 +296,7 @@ impl ProcessPool {
         let position = self.entries.lock().get(&id).and_then(|entry| entry.position);
         let taken = position.is_some_and(|position| self.pool.take_back(id, position));
         if taken {
-            let entry = self.entries.lock().remove(&id);
-            drop(entry);
+            drop(self.forget(id));
         }
         taken
     }
@@ -382,13 +380,6 @@ impl ProcessPool {
     /// Has every worker end once no task is offered any more.
     fn close(&self) {
         self.pool.close();
-    }
-
-    /// The future of the task that `worker` is at, and for how many seconds.
-    fn current(&self, py: Python<'_>, worker: u32) -> Option<(Py<Future>, f64)> {
-        let (id, since) = self.pool.current(worker)?;
-        let future = self.entries.lock().get(&id)?.future.clone_ref(py);
-        Some((future, now_ns().saturating_sub(since) as f64 / 1e9))
     }
 
     /// How many tasks have been offered and not been answered.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures._base as _std
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -24,6 +26,13 @@ class Future(_native.Future[_T], _StandardFuture[_T]):
 
 _native.own_methods(Future, _native.Future)
 _native.set_future_class(Future)
+
+
+def cpu_count() -> int | None:
+    """How many CPUs an executor counts on by default."""
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count()
+    return os.cpu_count()
 
 
 def _call_back(future: Future[Any], callback: Callable[[Any], object]) -> None:

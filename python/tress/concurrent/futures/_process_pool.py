@@ -132,19 +132,16 @@ class Engine:
         self.begin = (initializer, initargs, max_tasks)
         self.on_worker_lost = on_worker_lost
         self.max_retries = max_retries
-        self.keeps_calls = on_worker_lost == "retry"
         # Guards what follows, and the starting of workers.
         self.lock = threading.Lock()
         self.backlog: deque[ProcessFuture] = deque()
         self.processes: dict[int, Any] = {}
-        self.workers: dict[int, tuple[Any, int, int]] = {}  # pidfd -> process, seat's number, pidfd
+        self.workers: dict[int, tuple[Any, int]] = {}  # pidfd -> process, seat's number
         self.retired: set[int] = set()  # seats
         self.failed: set[int] = set()  # seats whose initializer has raised
         self.submitted = 0
         self.submitting = 0  # calls that are about to be offered
-        self.owner = os.getpid()
         self.cannot_start: BaseException | None = None
-        self.ended = False
         self.stopping = False
         self.closing = False
         self.interrupting = False
@@ -179,9 +176,7 @@ class Engine:
         """Whether there was room for the call, or it has ended otherwise."""
         try:
             pickled, buffers = dumps(future._call)
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                raise
+        except Exception as error:
             _end(future, _with_remote_traceback(error))
             return True
         size = pickled_size(pickled, buffers)
@@ -202,7 +197,7 @@ class Engine:
             _end(future, MemoryError(f"no room in shared memory for a call of {size} bytes"))
             return True
         future._task = task
-        if not self.keeps_calls:
+        if self.on_worker_lost != "retry":
             future._call = None
         return True
 
@@ -247,12 +242,12 @@ class Engine:
                 self.pool.bury(seat.number)
                 raise
             self.processes[process.pid] = process
-            self.workers[pidfd] = (process, seat.number, pidfd)
+            self.workers[pidfd] = (process, seat.number)
             self.poller.register(pidfd, select.EPOLLIN)
 
     def bury(self, pidfd: int) -> tuple[Any, int, list[Any]]:
         """Takes out a worker that has ended: its process, its seat, the futures it had begun."""
-        process, seat, _ = self.workers.pop(pidfd)
+        process, seat = self.workers.pop(pidfd)
         self.poller.unregister(pidfd)
         os.close(pidfd)
         process.join()
@@ -351,7 +346,6 @@ class Collector(Thread):
             self.break_pool(_ABRUPT, error)
             raise
         finally:
-            self.engine.ended = True
             self.engine.poller.close()
 
     def turn(self) -> bool:
@@ -394,7 +388,7 @@ class Collector(Thread):
         return None
 
     def await_end(self, seat: int) -> None:
-        for pidfd, (process, number, _) in list(self.engine.workers.items()):
+        for pidfd, (process, number) in list(self.engine.workers.items()):
             if number == seat:
                 process.join()
                 self.mourn(pidfd)
@@ -462,7 +456,7 @@ class Collector(Thread):
             future.cancel()
         engine.backlog.clear()
         if engine.interrupting:
-            for process, seat, _ in list(engine.workers.values()):
+            for process, seat in list(engine.workers.values()):
                 if engine.pool.interrupt(seat):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(process.pid, signal.SIGINT)
@@ -496,7 +490,7 @@ class Collector(Thread):
             error.__cause__ = cause
             _end(future, error)
         engine.pool.wake_leader()
-        for process, _, _ in list(engine.workers.values()):
+        for process, _ in list(engine.workers.values()):
             process.terminate()
         for pidfd in list(engine.workers):
             engine.bury(pidfd)

@@ -19,7 +19,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from tress.concurrent.futures._base import Future
+from tress.concurrent.futures._base import Future, cpu_count
 from tress.concurrent.futures._process_pool import (
     Collector,
     Engine,
@@ -52,12 +52,6 @@ class _CallQueue:
 
     def join_thread(self) -> None:
         pass
-
-
-def _cpu_count() -> int | None:
-    if sys.version_info >= (3, 13):
-        return os.process_cpu_count()
-    return os.cpu_count()
 
 
 def _chunks(iterables: tuple[Iterable[Any], ...], size: int) -> Iterator[tuple[Any, ...]]:
@@ -111,7 +105,7 @@ class ProcessPoolExecutor(_StandardExecutor):
         max_retries: int = 3,
     ) -> None:
         if max_workers is None:
-            max_workers = _cpu_count() or 1
+            max_workers = cpu_count() or 1
         elif max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         if mp_context is None:
@@ -172,11 +166,7 @@ class ProcessPoolExecutor(_StandardExecutor):
         cannot be pickled ends the future, and nothing else.
         """
         engine = self._engine
-        if engine.owner != os.getpid():
-            raise RuntimeError(
-                "this pool of processes belongs to the parent process; make one of your own after a"
-                " fork"
-            )
+        engine.pool.check_here()
         future = ProcessFuture(engine, (fn, args, kwargs))
         with engine.lock:
             self._check_open()

@@ -29,7 +29,7 @@ from typing import Any, TypeVar, overload
 
 from tress import _native
 from tress._thread import Thread
-from tress.concurrent.futures._base import Future
+from tress.concurrent.futures._base import Future, cpu_count
 
 __all__ = ["BrokenThreadPool", "ThreadPoolExecutor"]
 
@@ -90,12 +90,6 @@ class _IdleWorkers:
         """Nothing: workers say themselves when they are idle."""
 
 
-def _cpu_count() -> int | None:
-    if sys.version_info >= (3, 13):
-        return os.process_cpu_count()
-    return os.cpu_count()
-
-
 def _work_item(
     future: _AnyFuture[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
@@ -145,7 +139,7 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
         **ctxkwargs: Any,
     ) -> None:
         if max_workers is None:
-            max_workers = min(32, (_cpu_count() or 1) + 4)
+            max_workers = min(32, (cpu_count() or 1) + 4)
         if max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         self._failure: str | bool = False
