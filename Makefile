@@ -6,7 +6,7 @@ export PYTHON
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint wheel bench conformance loom clean
+.PHONY: help run test lint wheel bench conformance nightly loom clean
 
 help: ## this list
 	@echo "tress: make TARGET [PYTHON=python3.13] [ARGS=...]"
@@ -29,6 +29,9 @@ bench: ## measure tress beside the standard library
 
 conformance: ## CPython's own test-suites against tress
 	@ci/conformance -- $(ARGS)
+
+nightly: ## all of that on every Python, each test on tress and on the standard library
+	@ci/nightly $(ARGS)
 
 loom: ## the models of the core's hand-overs, over all interleavings
 	@ci/loom $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import glob
 import importlib.metadata
+import itertools
 import platform
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from conformance.harness.environment import (
     make,
     tress_location,
 )
-from conformance.harness.suites import SUITES
+from conformance.harness.suites import SUITES, suite_named
 from conformance.harness.verdict import Verdict
 
 KNOWN_DIFFERENCES = CONFORMANCE / "known_differences.toml"
@@ -49,8 +50,20 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="run only tests whose name, such as ThreadTests.test_name, matches this "
         "shell-style pattern (may be given again)",
     )
-    parser.add_argument("--side", choices=["both", "standard", "tress"], default="both")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="suites at a time")
+    parser.add_argument(
+        "--side",
+        choices=["as-needed", "both", "standard", "tress"],
+        default="as-needed",
+        help="run on tress, and on the standard library what does not pass there (default); or "
+        "everything on both; or on one only",
+    )
+    parser.add_argument(
+        "--without-processes", action="store_true", help="leave out the tests of processes"
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="test modules at a time")
+    parser.add_argument(
+        "--durations", type=int, default=0, metavar="N", help="list the N slowest tests"
+    )
     parser.add_argument(
         "--limit",
         type=float,
@@ -71,6 +84,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"argument --jobs: must be at least 1, not {arguments.jobs}")
     if not arguments.limit > 0:
         parser.error(f"argument --limit: must be more than 0, not {arguments.limit:g}")
+    if arguments.durations < 0:
+        parser.error(f"argument --durations: must be at least 0, not {arguments.durations}")
     return arguments
 
 
@@ -79,7 +94,8 @@ class _Run:
 
     def __init__(self, arguments: argparse.Namespace, folder: Path, python: str) -> None:
         self.arguments = arguments
-        sides = ["standard", "tress"] if arguments.side == "both" else [arguments.side]
+        compares = arguments.side in ("as-needed", "both")
+        sides = ["standard", "tress"] if compares else [arguments.side]
         self.environments: dict[str, Environment] = {side: make(folder, side) for side in sides}
         self.own = lists.read(STANDARD_LIBRARYS_OWN, "own", python, patterns=True)
         self.known = lists.read(KNOWN_DIFFERENCES, "difference", python, patterns=False)
@@ -87,41 +103,69 @@ class _Run:
             suite.name
             for suite in SUITES
             if arguments.suite is None or suite.name in arguments.suite
+            if not (suite.of_processes and arguments.without_processes)
         ]
-        self.sides: dict[str, dict[str, SuiteRun]] = {side: {} for side in sides}
+        self.sides: dict[str, dict[str, SuiteRun]] = {
+            side: {suite: SuiteRun(suite, side, shipped=False) for suite in self.suites}
+            for side in sides
+        }
+        # For each suite, what needs no run on the standard library.
+        self.spared: dict[str, set[str]] = {suite: set() for suite in self.suites}
         self.verdicts: dict[str, list[Verdict]] = {}
         self.problems: list[str] = []
 
-    def _one(self, side: str, suite: str, only: list[str] | None) -> SuiteRun:
+    def _one(
+        self, side: str, suite: str, only: list[str] | None = None, module: str | None = None
+    ) -> SuiteRun:
         plain = [entry.test for entry in self.own if entry.suite == suite and entry.without_tress]
         return run_suite(
             self.environments[side],
             side,
             suite,
             limit=self.arguments.limit,
+            scope=self.arguments.test,
             only=only,
             plain=plain,
+            module=module,
+            without_processes=self.arguments.without_processes,
         )
 
-    def suites_on(self, side: str) -> None:
-        """Run all suites on one side."""
+    def run(self) -> None:
+        """Run all suites, a test module at a time, on the sides that are asked for."""
+        modules = [
+            (name, module) for name in self.suites for module in suite_named(name).module_names()
+        ]
+        # Those of processes take longest, and come last: begun first, they end with the others.
+        modules.reverse()
         with ThreadPoolExecutor(self.arguments.jobs) as pool:
-            runs = pool.map(lambda suite: self._one(side, suite, self.arguments.test), self.suites)
-            for run in runs:
-                self.sides[side][run.suite] = run
-                if run.broken is not None:
-                    self.problems.append(f"{run.suite} on {side}: {run.broken}")
+            runs = list(pool.map(lambda pair: self._module(*pair), modules))
+        for side, part in itertools.chain.from_iterable(reversed(runs)):
+            self.sides[side][part.suite].absorb(part)
+            if part.broken is not None:
+                self.problems.append(f"{part.suite} on {side}: {part.broken}")
+
+    def _module(self, suite: str, module: str) -> list[tuple[str, SuiteRun]]:
+        if self.arguments.side != "as-needed":
+            return [(side, self._one(side, suite, module=module)) for side in self.sides]
+        tress = self._one("tress", suite, module=module)
+        needed = verdict.in_need(tress)
+        # A pattern that no test matches lists the tests that there are.
+        only = None if needed is None else needed or [""]
+        standard = self._one("standard", suite, only, module)
+        self.spared[suite].update(set(standard.tests) - set(standard.outcomes))
+        return [("standard", standard), ("tress", tress)]
 
     def compare(self) -> None:
         """Judge every suite, after a second chance for the tests that failed."""
         standard, tress = self.sides["standard"], self.sides["tress"]
         for suite in self.suites:
-            verdicts = verdict.compare(standard[suite], tress[suite], self.own, self.known)
+            sides = (standard[suite], tress[suite], self.own, self.known)
+            verdicts = verdict.compare(*sides, self.spared[suite])
             flaky = set()
             if not self.arguments.no_retry:
                 flaky = self._retry(suite, verdict.to_retry(verdicts))
             if flaky:
-                verdicts = verdict.compare(standard[suite], tress[suite], self.own, self.known)
+                verdicts = verdict.compare(*sides, self.spared[suite])
                 for one in verdicts:
                     one.flaky = one.test in flaky
             self.verdicts[suite] = verdicts
@@ -143,7 +187,8 @@ class _Run:
 
     def check_lists(self) -> None:
         """On a run of everything: each known difference exists, and they are few."""
-        if self.arguments.suite is not None or self.arguments.test is not None:
+        asked = self.arguments
+        if asked.suite is not None or asked.test is not None or asked.without_processes:
             return
         tress = self.sides["tress"]
         for entry in self.known:
@@ -162,7 +207,7 @@ class _Run:
     def check_that_something_ran(self) -> None:
         """A pattern that no test matches is a mistake, not a success."""
         shipped = [run for runs in self.sides.values() for run in runs.values() if run.shipped]
-        if shipped and not any(run.outcomes for run in shipped) and not self.problems:
+        if shipped and not any(run.tests for run in shipped) and not self.problems:
             self.problems.append("no test has such a name")
 
     def all_verdicts(self) -> list[Verdict]:
@@ -194,6 +239,8 @@ def _report(run: _Run, python: str, tress: str) -> int:
         print(line)
     if verdicts:
         print("\n".join(report.with_tress_in_place(verdicts)))
+    for line in report.slowest(run.sides, run.arguments.durations):
+        print(line)
     for problem in run.problems:
         print(f"problem: {problem}")
     if run.arguments.json is not None:
@@ -222,9 +269,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             run = _Run(arguments, Path(name).resolve(), short)
             tress = _version_of_tress()
             print(f"{platform.python_implementation()} {python} against tress {tress}\n")
-            for side in run.sides:
-                run.suites_on(side)
-            if arguments.side == "both":
+            run.run()
+            if len(run.sides) == 2:
                 run.compare()
                 run.check_lists()
             run.check_that_something_ran()

@@ -20,6 +20,7 @@ from conformance.harness import protocol
 from conformance.harness.environment import Environment, variables
 from conformance.harness.protocol import Outcome
 from conformance.harness.start import WORKER
+from conformance.harness.suites import suite_named
 
 # Processes that one suite may use up before the rest of it is given up.
 _MOST_PROCESSES = 40
@@ -30,8 +31,12 @@ _DUMP_SECONDS = 10.0
 _DETAIL_CHARACTERS = 12_000
 
 # The end of the process that ran a suite, which is a result like that of a test: an interpreter
-# that hangs or crashes as it exits has failed.
+# that hangs or crashes as it exits has failed. A suite that is run in parts has one for each.
 EXIT = "(exit of the interpreter)"
+
+
+def is_exit(test: str) -> bool:
+    return test.startswith(EXIT)
 
 
 @dataclass
@@ -43,8 +48,21 @@ class SuiteRun:
     shipped: bool = True
     python: str = ""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    # The names of all its tests that were asked for, run or not, once its end was reached.
+    tests: list[str] = field(default_factory=list)
+    seconds: float = 0.0
     # Why the suite could not be run to its end, if it could not.
     broken: str | None = None
+
+    def absorb(self, part: SuiteRun) -> None:
+        """Take over the run of one of its parts."""
+        self.python = part.python or self.python
+        self.shipped = self.shipped or part.shipped
+        self.outcomes.update(part.outcomes)
+        self.tests += part.tests
+        self.seconds += part.seconds
+        if part.broken is not None:
+            self.broken = part.broken if self.broken is None else f"{self.broken}; {part.broken}"
 
 
 @dataclass
@@ -138,6 +156,8 @@ def _absorb(run: SuiteRun, events: list[dict[str, Any]]) -> str | None:
             outcome = Outcome(**event["outcome"])
             run.outcomes[outcome.test] = outcome
             current = None
+        elif event["event"] == "complete":
+            run.tests = event["tests"]
     return current
 
 
@@ -147,11 +167,46 @@ def run_suite(
     suite: str,
     *,
     limit: float,
+    scope: list[str] | None = None,
     only: list[str] | None = None,
     plain: list[str] | None = None,
+    module: str | None = None,
+    without_processes: bool = False,
 ) -> SuiteRun:
-    """Run one suite on one side, in as many processes as it takes."""
+    """Run one suite, or one test module of it, on one side, in as many processes as it takes."""
+    began = time.monotonic()
+    run = _run(
+        environment,
+        side,
+        suite,
+        limit=limit,
+        scope=scope or [],
+        only=only or [],
+        plain=plain or [],
+        modules=[] if module is None else [module],
+        without_processes=without_processes,
+    )
+    run.seconds = time.monotonic() - began
+    return run
+
+
+def _run(
+    environment: Environment,
+    side: str,
+    suite: str,
+    *,
+    limit: float,
+    scope: list[str],
+    only: list[str],
+    plain: list[str],
+    modules: list[str],
+    without_processes: bool,
+) -> SuiteRun:
     run = SuiteRun(suite, side)
+    whole = suite_named(suite).module
+    end = " ".join(
+        [EXIT, *(module.removeprefix(f"{whole}.") for module in modules if module != whole)]
+    )
     for _ in range(_MOST_PROCESSES):
         with tempfile.TemporaryDirectory(
             dir=environment.reports, ignore_cleanup_errors=True
@@ -162,9 +217,12 @@ def run_suite(
                 suite=suite,
                 reports=str(environment.reports),
                 events=str(folder / "events"),
-                only=only or [],
+                modules=modules,
+                scope=scope,
+                only=only,
                 done=list(run.outcomes),
-                plain=plain or [],
+                plain=plain,
+                without_processes=without_processes,
             )
             process = _start(environment, order, folder)
             try:
@@ -176,7 +234,7 @@ def run_suite(
         complete = bool(events) and events[-1]["event"] == "complete"
         if complete:
             if run.outcomes:
-                run.outcomes[EXIT] = Outcome(EXIT, status or protocol.PASSED, detail=detail)
+                run.outcomes[end] = Outcome(end, status or protocol.PASSED, detail=detail)
             return run
         if current is None:
             run.broken = detail or "ended in good order without having run its tests"

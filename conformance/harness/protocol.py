@@ -23,12 +23,18 @@ class Order:
     suite: str
     reports: str
     events: str
-    # Shell-style patterns; empty means all.
+    # The test modules to run; empty means all that the suite has.
+    modules: list[str] = field(default_factory=list)
+    # Shell-style patterns of what the run is about, and the tests or patterns of these that are to
+    # be run; empty means all.
+    scope: list[str] = field(default_factory=list)
     only: list[str] = field(default_factory=list)
     # Tests that a process before this one got through.
     done: list[str] = field(default_factory=list)
     # Patterns of the tests whose interpreters are to be started without tress.
     plain: list[str] = field(default_factory=list)
+    # Leaves out the tests that start processes through what they test.
+    without_processes: bool = False
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")

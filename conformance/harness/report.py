@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from conformance.harness import protocol
-from conformance.harness.drive import EXIT, SuiteRun
+from conformance.harness.drive import SuiteRun, is_exit
 from conformance.harness.verdict import Kind, Verdict
 
 _COUNTS = ("ran", "passed", "failed", "errors", "skipped")
+_SECONDS = "seconds"
 
 
 def counts(run: SuiteRun) -> Counter[str]:
     """How the tests of a suite ended on one side, whatever they proved."""
     total: Counter[str] = Counter()
     for name, outcome in run.outcomes.items():
-        if name == EXIT:
+        if is_exit(name):
             continue
         total["ran"] += 1
         if outcome.status in {protocol.PASSED, protocol.FAILED, protocol.SKIPPED}:
@@ -34,7 +35,7 @@ def tress_counts(run: SuiteRun, verdicts: Iterable[Verdict]) -> Counter[str]:
     """The same for tress: what passed is only what was proved; the rest has its own columns."""
     total: Counter[str] = Counter()
     for verdict in verdicts:
-        if verdict.test == EXIT or verdict.tress is None:
+        if is_exit(verdict.test) or verdict.tress is None:
             continue
         total["ran"] += 1
         status = verdict.tress.status
@@ -60,7 +61,7 @@ def table(sides: dict[str, dict[str, SuiteRun]], verdicts: dict[str, list[Verdic
     lines = []
     for side, runs in sides.items():
         tress = side == "tress" and verdicts
-        columns = (*_COUNTS, "own", "unproved") if tress else _COUNTS
+        columns = (*_COUNTS, *(("own", "unproved") if tress else ()), _SECONDS)
         title = "tress" if side == "tress" else "standard library"
         lines.append(_row(title, columns))
         total: Counter[str] = Counter()
@@ -69,6 +70,7 @@ def table(sides: dict[str, dict[str, SuiteRun]], verdicts: dict[str, list[Verdic
                 lines.append(f"{suite:<26}  not shipped with this Python")
                 continue
             count = tress_counts(run, verdicts[suite]) if tress else counts(run)
+            count[_SECONDS] = round(run.seconds)
             total.update(count)
             lines.append(_row(suite, (count[column] for column in columns)))
         lines.append(_row("total", (total[column] for column in columns)))
@@ -109,13 +111,32 @@ def details(verdicts: list[Verdict], *, own: bool) -> list[str]:
 
 def with_tress_in_place(verdicts: list[Verdict]) -> list[str]:
     """How many of the tests that pass without tress pass with it, whatever they test."""
+    here = [v for v in verdicts if v.tress and v.tress.status == protocol.PASSED]
+    spared = [v for v in here if v.standard is None]
     usual = [v for v in verdicts if v.standard and v.standard.status == protocol.PASSED]
     still = [v for v in usual if v.tress and v.tress.status == protocol.PASSED]
-    proved = sum(v.kind is Kind.PASSED for v in still)
+    proved = sum(v.kind is Kind.PASSED for v in (*still, *spared))
+    lines = []
+    if spared:
+        lines.append(f"{len(spared)} tests pass with tress in place, and were run there only.")
+    lines.append(
+        f"Of {len(usual)} {'others' if spared else 'tests'} that pass on the standard library, "
+        f"{len(still)} pass with tress in place."
+    )
+    return [*lines, f"{proved} of these passes are proved to test tress.", ""]
+
+
+def slowest(sides: dict[str, dict[str, SuiteRun]], number: int) -> list[str]:
+    """The `number` tests that took longest, whichever side they were run on."""
+    took = [
+        (outcome.seconds, side, suite, outcome.test)
+        for side, runs in sides.items()
+        for suite, run in runs.items()
+        for outcome in run.outcomes.values()
+    ]
+    took.sort(reverse=True)
     return [
-        f"Of {len(usual)} tests that pass on the standard library, {len(still)} pass with tress in "
-        f"place; {proved} of these are proved to test tress.",
-        "",
+        f"{seconds:7.1f} s  {side}: {suite}: {test}" for seconds, side, suite, test in took[:number]
     ]
 
 

@@ -19,6 +19,8 @@ class Suite:
 
     name: str
     parts: tuple[str, ...] = ()
+    # All of its tests start processes.
+    of_processes: bool = False
 
     @property
     def module(self) -> str:
@@ -94,6 +96,12 @@ def belongs(test: unittest.TestCase) -> bool:
     """
     executor = getattr(type(test), "executor_type", None)
     return executor is None or executor.__name__ in ("ThreadPoolExecutor", "ProcessPoolExecutor")
+
+
+def of_processes(suite: Suite, test: unittest.TestCase) -> bool:
+    """Whether a test runs on processes."""
+    executor = getattr(type(test), "executor_type", None)
+    return suite.of_processes or getattr(executor, "__name__", "") == "ProcessPoolExecutor"
 
 
 def load(suite: Suite, modules: list[ModuleType]) -> dict[str, unittest.TestCase]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from conformance.harness import lists, protocol
-from conformance.harness.drive import EXIT, SuiteRun
+from conformance.harness.drive import SuiteRun, is_exit
 from conformance.harness.lists import Entry
 from conformance.harness.protocol import Outcome
 
@@ -61,27 +61,34 @@ def judge(
     tress: Outcome | None,
     own: Entry | None,
     known: Entry | None,
+    *,
+    spared: bool = False,
 ) -> Verdict:
-    """What one test comes to."""
+    """What one test comes to.
+
+    `spared` says that it is among the standard library's tests, but was not run there: it passed on
+    tress, and what is asked is whether all that passes there does so here.
+    """
 
     def verdict(kind: Kind, why: str = "") -> Verdict:
         return Verdict(suite, test, kind, standard, tress, why)
 
-    if standard is None:
+    usual = Outcome(test, protocol.PASSED) if standard is None and spared else standard
+    if usual is None:
         return verdict(Kind.FAILED, "not among the tests of the standard library's side")
     if tress is None:
-        if standard.bad:
+        if usual.bad:
             return verdict(Kind.BOTH)
         return verdict(Kind.FAILED, "not run on tress")
-    short = _unlike(standard, tress)
+    short = _unlike(usual, tress)
     if known is not None:
-        if standard.status != protocol.PASSED:
-            return verdict(Kind.STALE, "a known difference that is none: " + standard.message)
+        if usual.status != protocol.PASSED:
+            return verdict(Kind.STALE, "a known difference that is none: " + usual.message)
         if short is None:
             return verdict(Kind.STALE, "a known difference that passes")
         return verdict(Kind.KNOWN, known.reason)
     if short is not None:
-        return verdict(Kind.BOTH if standard.bad else Kind.FAILED, short)
+        return verdict(Kind.BOTH if usual.bad else Kind.FAILED, short)
     if own is not None:
         tests_tress = tress.status == protocol.PASSED and tress.doubt is None
         if tests_tress and not own.uses_tress:
@@ -98,13 +105,20 @@ def judge(
 
 
 def compare(
-    standard: SuiteRun, tress: SuiteRun, own: list[Entry], known: list[Entry]
+    standard: SuiteRun,
+    tress: SuiteRun,
+    own: list[Entry],
+    known: list[Entry],
+    spared: Collection[str] = (),
 ) -> list[Verdict]:
-    """What each test of a suite comes to, the end of its process included."""
-    names = dict.fromkeys([*standard.outcomes, *tress.outcomes])
+    """What each test of a suite comes to, the end of its process included.
+
+    `spared` names the tests that needed no run on the standard library.
+    """
+    names = dict.fromkeys([*standard.outcomes, *tress.outcomes, *spared])
     verdicts = []
     for name in names:
-        if name == EXIT:
+        if is_exit(name):
             continue
         verdicts.append(
             judge(
@@ -114,17 +128,30 @@ def compare(
                 tress.outcomes.get(name),
                 lists.find(own, standard.suite, name),
                 lists.find(known, standard.suite, name),
+                spared=name in spared,
             )
         )
-    end = tress.outcomes.get(EXIT)
-    standard_end = standard.outcomes.get(EXIT)
-    if end is not None and end.bad and not (standard_end is not None and standard_end.bad):
-        verdicts.append(
-            Verdict(
-                tress.suite, EXIT, Kind.FAILED, standard_end, end, f"{end.status}: {end.message}"
-            )
-        )
+    for name in filter(is_exit, tress.outcomes):
+        end, standard_end = tress.outcomes[name], standard.outcomes.get(name)
+        if end.bad and not (standard_end is not None and standard_end.bad):
+            why = f"{end.status}: {end.message}"
+            verdicts.append(Verdict(tress.suite, name, Kind.FAILED, standard_end, end, why))
     return verdicts
+
+
+def in_need(tress: SuiteRun) -> list[str] | None:
+    """The tests whose outcome on the standard library matters, after tress's; None for all."""
+    if tress.broken is not None or any(
+        outcome.bad for name, outcome in tress.outcomes.items() if is_exit(name)
+    ):
+        return None
+    return [
+        name
+        for name in tress.tests
+        if name not in tress.outcomes
+        or tress.outcomes[name].status != protocol.PASSED
+        or tress.outcomes[name].untidy
+    ]
 
 
 def to_retry(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -132,7 +159,7 @@ def to_retry(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return [
         verdict
         for verdict in verdicts
-        if verdict.test != EXIT
+        if not is_exit(verdict.test)
         and (verdict.kind is Kind.FAILED or (verdict.standard is not None and verdict.standard.bad))
     ]
 

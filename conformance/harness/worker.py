@@ -232,21 +232,27 @@ def run(order: protocol.Order) -> None:
     support: Any = importlib.import_module("test.support")
     support.verbose = 0
     modules: list[ModuleType] = []
-    for name in suite.module_names():
+    for name in order.modules or suite.module_names():
         module = importlib.import_module(name)
         if observer is not None:
             subjects.put_in_place(module)
         modules.append(module)
     events.write("loaded", python=sys.version.split()[0], shipped=bool(modules), pid=os.getpid())
     tests = suites.load(suite, modules)
+    if order.without_processes:
+        tests = {name: test for name, test in tests.items() if not suites.of_processes(suite, test)}
     chosen = {
         name: test
         for name, test in tests.items()
-        if (not order.only or matches(name, order.only)) and name not in order.done
+        if (not order.scope or matches(name, order.scope))
+        and (not order.only or name in order.only or matches(name, order.only))
+        and name not in order.done
     }
     result = Result(chosen, events, Interpreters(order.reports), observer, order.plain)
     unittest.TestSuite(chosen.values()).run(result)
-    events.write("complete", tests=list(tests))
+    # Those of the order's patterns: that is what the two sides must have in common.
+    asked = [name for name in tests if not order.scope or matches(name, order.scope)]
+    events.write("complete", tests=asked)
 
 
 def main() -> None:

@@ -199,6 +199,33 @@ def test_a_test_that_passes_alone_is_flaky_and_no_failure(tmp_path: Path) -> Non
     assert "flaky, but passed alone: 1" in outcome.out
 
 
+def test_what_passes_on_tress_is_spared_the_other_side(tmp_path: Path) -> None:
+    broken = {"class Event(standard.Event):\n    pass": "class Event(standard.Event):\n    set = 1"}
+    folder = stand_in.write(tmp_path, changes=broken)
+    options = events("EventTests.test_is_set", "SemaphoreTests.test_with")
+    outcome = run(folder, "--no-retry", *options)
+    assert outcome.code == 1
+    assert outcome.tests["SemaphoreTests.test_with"]["standard"] is None
+    assert outcome.verdict("SemaphoreTests.test_with") == "passed"
+    assert outcome.tests["EventTests.test_is_set"]["standard"]["status"] == "passed"
+    assert outcome.verdict("EventTests.test_is_set") == "failed"
+    assert "1 tests pass with tress in place, and were run there only" in outcome.out
+
+    both = run(folder, "--no-retry", "--side", "both", *options)
+    assert both.tests["SemaphoreTests.test_with"]["standard"]["status"] == "passed"
+    assert {name: test["verdict"] for name, test in both.tests.items()} == {
+        name: test["verdict"] for name, test in outcome.tests.items()
+    }
+
+
+def test_processes_can_be_left_out(tmp_path: Path) -> None:
+    outcome = run(
+        stand_in.write(tmp_path), "--without-processes", *events("SemaphoreTests.test_w*")
+    )
+    assert outcome.code == 0, outcome.out
+    assert outcome.verdict("SemaphoreTests.test_with") == "passed"
+
+
 @pytest.mark.parametrize("side", ["standard", "tress"])
 def test_one_side_alone_gives_its_counts(tmp_path: Path, side: str) -> None:
     folder = stand_in.write(tmp_path)

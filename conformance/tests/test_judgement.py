@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import unittest
 from pathlib import Path
 
 import pytest
 
-from conformance.harness import command, lists, proof, sources, verdict
-from conformance.harness.protocol import ERROR, PASSED, SKIPPED, Outcome
+from conformance.harness import command, lists, proof, sources, suites, verdict
+from conformance.harness.drive import EXIT, SuiteRun
+from conformance.harness.protocol import CRASHED, ERROR, PASSED, SKIPPED, Outcome
 from conformance.harness.seen import Observer, Sightings, catalogue
 from conformance.harness.verdict import Kind
 
@@ -84,6 +86,80 @@ def test_what_two_outcomes_come_to(
     own = ENTRY if listed == "own" else None
     known = ENTRY if listed == "known" else None
     assert verdict.judge("test_queue", "C.test_a", standard, tress, own, known).kind is expected
+
+
+@pytest.mark.parametrize(
+    ("tress", "listed", "expected"),
+    [
+        (outcome(PASSED), None, Kind.PASSED),
+        (outcome(PASSED, "used nothing"), None, Kind.UNPROVED),
+        (outcome(PASSED, "used nothing"), "own", Kind.OWN),
+        (outcome(PASSED), "own", Kind.STALE),
+        (outcome(PASSED), "known", Kind.STALE),
+        (None, None, Kind.FAILED),
+    ],
+)
+def test_what_passed_on_tress_alone_comes_to(
+    tress: Outcome | None, listed: str | None, expected: Kind
+) -> None:
+    own = ENTRY if listed == "own" else None
+    known = ENTRY if listed == "known" else None
+    result = verdict.judge("test_queue", "C.test_a", None, tress, own, known, spared=True)
+    assert result.kind is expected
+
+
+def suite_run(*outcomes: Outcome, tests: list[str]) -> SuiteRun:
+    run = SuiteRun("test_queue", "tress", tests=tests)
+    run.outcomes = {one.test: one for one in outcomes}
+    return run
+
+
+def test_what_did_not_pass_on_tress_needs_the_standard_library() -> None:
+    run = suite_run(
+        Outcome("C.passed", PASSED),
+        Outcome("C.failed", ERROR),
+        Outcome("C.skipped", SKIPPED),
+        Outcome("C.untidy", PASSED, untidy=True),
+        tests=["C.passed", "C.failed", "C.skipped", "C.untidy", "C.was_not_run"],
+    )
+    assert verdict.in_need(run) == ["C.failed", "C.skipped", "C.untidy", "C.was_not_run"]
+
+
+def test_all_of_it_is_needed_after_a_bad_exit() -> None:
+    run = suite_run(
+        Outcome("C.passed", PASSED), Outcome(f"{EXIT} part", CRASHED), tests=["C.passed"]
+    )
+    assert verdict.in_need(run) is None
+    run.outcomes[f"{EXIT} part"].status = PASSED
+    assert verdict.in_need(run) == []
+    run.broken = "no end"
+    assert verdict.in_need(run) is None
+
+
+class ProcessPoolExecutor:
+    pass
+
+
+class ThreadPoolExecutor:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("suite", "executor", "expected"),
+    [
+        ("test_concurrent_futures", ProcessPoolExecutor, True),
+        ("test_concurrent_futures", ThreadPoolExecutor, False),
+        ("test_concurrent_futures", None, False),
+        ("test_queue", None, False),
+    ],
+)
+def test_which_tests_are_of_processes(
+    suite: str, executor: type[object] | None, expected: bool
+) -> None:
+    class Test(unittest.TestCase):
+        executor_type = executor
+
+    assert suites.of_processes(suites.suite_named(suite), Test()) is expected
 
 
 class Standard:

@@ -22,11 +22,13 @@ import _thread
 import sys
 import threading
 from importlib._bootstrap import _DeadlockError  # type: ignore
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import tress.threading
 from tress._adopt import ThreadAdoption
-from tress._keep_standard import KeepStandardBases
+from tress._children import Children
+from tress._keep_standard import KeepStandardBases, KeepStandardNames
 from tress._on_import import OnImport
 
 if TYPE_CHECKING:
@@ -41,7 +43,22 @@ _AVAILABLE = ("threads", "processes")
 
 _MODULES = {
     "threads": ("threading", "queue", "concurrent.futures"),
-    "processes": ("concurrent.futures.process",),
+    "processes": (
+        "concurrent.futures.process",
+        "multiprocessing",
+        "multiprocessing.connection",
+        "multiprocessing.context",
+        "multiprocessing.dummy",
+        "multiprocessing.managers",
+        "multiprocessing.pool",
+        "multiprocessing.process",
+        "multiprocessing.queues",
+        "multiprocessing.reduction",
+        "multiprocessing.shared_memory",
+        "multiprocessing.sharedctypes",
+        "multiprocessing.synchronize",
+        "multiprocessing.util",
+    ),
 }
 """For each strand the standard modules that `tress.<name>` stands in for."""
 
@@ -52,6 +69,11 @@ _LEFT_ALONE = frozenset({"_thread", "_queue", "_pyio"})
 """The C modules on which both libraries build, and `_pyio`, the model of a C module: these hold the
 standard classes as the parts that they are made of."""
 
+
+_PACKAGE = "multiprocessing"
+"""Its `__init__` is complete after its first submodules are, and tress's wants it complete."""
+
+_DEFINITIONS = (type, FunctionType)
 
 _Pair = tuple[Any, Any]
 
@@ -66,9 +88,8 @@ class _Module:
         self._lazy: list[tuple[ModuleType, str, object]] = []
         self._homes: list[tuple[_Pair, str]] = []
         self._moved: list[tuple[Any, str]] = []
-        for name in ours.__all__:
-            if name in vars(ours):  # else it is passed on, unloaded, by the module's __getattr__
-                self._compare(standard, name, vars(ours)[name])
+        for name in _public_names(ours):
+            self._compare(standard, name, vars(ours)[name])
 
     def _compare(self, standard: ModuleType, name: str, new: object) -> None:
         try:
@@ -115,6 +136,10 @@ class _Module:
         for module, name, (old, _) in _holders(self._by_tress):
             setattr(module, name, old)
 
+    def old_and_new(self) -> list[_Pair]:
+        """What was found to be replaced, and by what."""
+        return list(self._by_standard.values())
+
     def replacements(self) -> Iterator[Replacement]:
         """What is replaced at this moment."""
         from tress._replacement import Replacement
@@ -143,6 +168,28 @@ class _Threading(_Module):
         self._adoption.end()
         self._keeper.end()
         super().take_back()
+
+
+class _OfProcesses(_Module):
+    """A module of `multiprocessing`, whose classes go on with what they are made of."""
+
+    def __init__(self, standard: ModuleType, ours: ModuleType) -> None:
+        super().__init__(standard, ours)
+        self._keeper = KeepStandardNames(standard, [old for old, _ in self.old_and_new()])
+
+    def put(self) -> None:
+        self._keeper.begin()
+        super().put()
+
+    def take_back(self) -> None:
+        super().take_back()
+        self._keeper.end()
+
+
+def _kind_of(name: str) -> type[_Module]:
+    if name == "threading":
+        return _Threading
+    return _OfProcesses if name.startswith(_PACKAGE) else _Module
 
 
 class _Strand:
@@ -202,6 +249,8 @@ class _Strand:
 
         `is_complete` tells that tress's module has been executed, though its import goes on.
         """
+        if name.startswith(f"{_PACKAGE}.") and _PACKAGE not in self._modules:
+            return
         try:
             __import__(f"tress.{name}")
         except _DeadlockError:
@@ -209,7 +258,7 @@ class _Strand:
         standard, ours = sys.modules[name], sys.modules.get(f"tress.{name}")
         if ours is None or not (is_complete or _is_executed(ours)):
             return
-        module = (_Threading if name == "threading" else _Module)(standard, ours)
+        module = _kind_of(name)(standard, ours)
         with _lock:
             if _strands.get(self.name) is not self or name in self._modules:
                 return
@@ -219,6 +268,11 @@ class _Strand:
                 module.take_back()
                 raise
             self._modules[name] = module
+        if name == _PACKAGE:
+            for part in _MODULES[self.name]:  # those that it has imported itself
+                if part.startswith(f"{_PACKAGE}.") and part in sys.modules:
+                    if _is_executed(sys.modules[part]):
+                        self.replace(part)
 
     def take_back(self) -> None:
         """Undo everything."""
@@ -231,6 +285,22 @@ class _Strand:
         """What is replaced at this moment."""
         for module in self._modules.values():
             yield from module.replacements()
+
+
+def _public_names(ours: ModuleType) -> list[str]:
+    """The names that a module of tress's offers, and has loaded: those of `__all__`, and whatever
+    else is made in tress and has a public name (`multiprocessing.context` lists none).
+    """
+    return [
+        name
+        for name, value in vars(ours).items()
+        if name in ours.__all__
+        or (not name.startswith("_") and _is_made_here(value) and isinstance(value, _DEFINITIONS))
+    ]
+
+
+def _is_made_here(value: object) -> bool:
+    return str(getattr(value, "__module__", "")).partition(".")[0] == "tress"
 
 
 def _is_executed(module: ModuleType) -> bool:
@@ -252,14 +322,16 @@ def _holders(wanted: dict[int, _Pair]) -> Iterator[tuple[ModuleType, str, _Pair]
 
 _lock = _thread.RLock()
 _strands: dict[str, _Strand] = {}
+_children = Children(lambda: tuple(_strands))
 
 
 def install(*strands: str) -> None:
     """Put tress's classes in place of the standard library's, inside the standard modules.
 
     With no argument every strand that exists is installed: `"threads"`, the classes and functions
-    of `threading`, `queue` and `concurrent.futures`, and `"processes"`, today its
-    ProcessPoolExecutor. Installing what is installed
+    of `threading`, `queue` and `concurrent.futures`, and `"processes"`, those of `multiprocessing`
+    and ProcessPoolExecutor. A process that `multiprocessing` starts has the same strands installed,
+    whatever the start method. Installing what is installed
     does nothing. A module that is not loaded yet gets its replacements when it is. It may be called
     at any time: objects made before keep working as what they are.
     Earlier is better, though: names that other modules took by `from threading import Lock` stay
@@ -271,6 +343,8 @@ def install(*strands: str) -> None:
     for name in _checked("install", strands) or _AVAILABLE:
         with _lock:
             strand = _strands.get(name)
+            if not _strands:
+                _children.begin()
             if strand is None:
                 strand = _strands[name] = _Strand(name)
                 strand.begin()
@@ -293,6 +367,8 @@ def uninstall(*strands: str) -> None:
             strand = _strands.pop(name, None)
             if strand is not None:
                 strand.take_back()
+                if not _strands:
+                    _children.end()
 
 
 def installed() -> dict[str, tuple[Replacement, ...]]:

@@ -5,6 +5,10 @@ this code works on in shared memory. On tress's Barrier, whose state is native, 
 threads of its own process only. The module is imported on first use, perhaps long after
 `install()`, so it gets to see the standard class while it is being executed.
 
+The classes of `multiprocessing` name each other: a JoinableQueue calls `Queue.__init__`, a Pool
+makes its results by their class. Objects and subclasses made of them before `install()` go on with
+what they were written for: their methods keep seeing the standard names.
+
 On Python 3.11 the standard `BoundedSemaphore` calls its base by a name that `install()` replaces.
 Whoever holds the standard class from before can still use it: its `__init__` keeps the old meaning.
 """
@@ -13,13 +17,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from types import FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tress._on_import import OnImport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _threading: Any = threading
 
@@ -61,3 +65,69 @@ class KeepStandardBases:
                 _threading.Barrier = now
 
         return show_the_other_again
+
+
+class _Names(dict[str, Any]):
+    """The global names of a module, as they are at each moment but for those given."""
+
+    def __init__(self, module: ModuleType, kept: dict[str, Any]) -> None:
+        # The interpreter itself, which reads the names of a module's own account when it imports,
+        # does not ask for what is missing.
+        own = {name: value for name, value in vars(module).items() if name.startswith("__")}
+        super().__init__({**own, **kept})
+        self._all = vars(module)
+
+    def __missing__(self, name: str) -> Any:
+        return self._all[name]
+
+
+class KeepStandardNames:
+    """Lets the classes of a module see some of its names as they are now, whatever they become.
+
+    Made while the standard names stand. What changes is each method that uses such a name: between
+    `begin()` and `end()` it is a copy of it that finds the name elsewhere.
+    """
+
+    def __init__(self, module: ModuleType, kept: list[Any]) -> None:
+        kept_ids = {id(value) for value in kept}
+        names = {name: value for name, value in vars(module).items() if id(value) in kept_ids}
+        self._changes: list[tuple[type, str, Any, Any]] = []
+        seen = _Names(module, names)
+        for cls in vars(module).values():
+            if isinstance(cls, type) and cls.__module__ == module.__name__:
+                for name, method in vars(cls).items():
+                    if isinstance(method, FunctionType) and names.keys() & set(
+                        _names_in(method.__code__)
+                    ):
+                        self._changes.append((cls, name, method, _copy(method, seen)))
+
+    def begin(self) -> None:
+        """Begin to keep them."""
+        for cls, name, old, new in self._changes:
+            if vars(cls).get(name) is old:
+                setattr(cls, name, new)
+
+    def end(self) -> None:
+        """Undo what `begin()` did."""
+        for cls, name, old, new in self._changes:
+            if vars(cls).get(name) is new:
+                setattr(cls, name, old)
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_in(constant)
+
+
+def _copy(method: FunctionType, names: dict[str, Any]) -> FunctionType:
+    copy = FunctionType(
+        method.__code__, names, method.__name__, method.__defaults__, method.__closure__
+    )
+    copy.__kwdefaults__ = method.__kwdefaults__
+    copy.__qualname__ = method.__qualname__
+    copy.__module__ = method.__module__
+    copy.__doc__ = method.__doc__
+    copy.__dict__.update(method.__dict__)
+    return copy

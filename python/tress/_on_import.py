@@ -40,8 +40,12 @@ class OnImport:
         action = self._actions.get(fullname)
         if action is None:
             return None
-        for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(fullname, path, target)
+        finders = list(sys.meta_path)
+        if self in finders:
+            # Those before this one have had their turn, and may be who asks.
+            del finders[: finders.index(self) + 1]
+        for finder in finders:
+            spec = finder.find_spec(fullname, path, target)
             if spec is not None:
                 if spec.loader is not None:
                     loader: Any = _Loader(spec.loader, action)
