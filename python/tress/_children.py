@@ -5,8 +5,8 @@ interpreter: it is sent a dictionary of what to prepare, then the process object
 main module in between. Into that dictionary goes, while tress is installed, an object that puts
 tress in place as it is unpickled, and so before the main module takes names from anywhere.
 
-A fork server of the standard library may import the main module itself, for its children to
-inherit, and is told no such thing. It is kept from that: each child then imports it on its own.
+A fork server may import the main module itself, for its children to inherit. Tress's is sent the
+same. The standard one is told no such thing, and is kept from importing it: each child then does.
 """
 
 from __future__ import annotations

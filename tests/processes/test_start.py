@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from multiprocessing import spawn
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -245,3 +246,35 @@ def test_the_server_ends_with_a_parent_that_is_killed() -> None:
         parent.kill()
     for pid in family:
         wait_for_end(pid)
+
+
+WHERE = """
+import os, sys
+import tress
+{head}
+from multiprocessing import get_context
+{rest}
+imported_in = os.getpid()
+
+def tell():
+    print(imported_in == os.getppid(), sorted(tress.installed()))
+
+if __name__ == "__main__":
+    process = get_context("forkserver").Process(target=tell)
+    process.start()
+    process.join()
+"""
+
+
+@pytest.mark.parametrize("is_installed", [False, True], ids=["imported", "installed"])
+def test_the_server_imports_the_main_module(is_installed: bool, tmp_path: Path) -> None:
+    head = "if __name__ == '__main__': tress.install()" if is_installed else ""
+    rest = "" if is_installed else "from tress.multiprocessing import get_context"
+    file = tmp_path / "program.py"
+    file.write_text(WHERE.format(head=head, rest=rest))
+    told = subprocess.run(
+        [sys.executable, file], capture_output=True, text=True, timeout=BOUND_S, check=True
+    ).stdout
+    # Pythons before 3.13.2 do not: there each process imports it for itself.
+    once = sys.version_info >= (3, 13, 2)
+    assert told == f"{once} {['processes', 'threads'] if is_installed else []}\n"

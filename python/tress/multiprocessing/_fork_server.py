@@ -188,8 +188,9 @@ def _preload() -> list[str]:
 
 
 def _launch() -> tuple[socket.socket, int]:
-    settings: dict[str, Any] = {"preload": _preload(), "sys_path": None}
-    preparation = spawn.get_preparation_data("ignore")
+    preparation: dict[str, Any] = spawn.get_preparation_data("forkserver")
+    # What the name "tress" stands for puts tress in place as it is unpickled, ahead of the modules.
+    settings = {"preload": _preload(), "sys_path": None, "tress": preparation.get("tress")}
     if settings["preload"]:
         if _PRELOADS_MAIN:
             settings["main_path"] = preparation.get("init_main_from_path")

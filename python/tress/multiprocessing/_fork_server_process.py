@@ -40,6 +40,7 @@ def main(requests: int, settings: int) -> None:
     """Serve the clients at the other end of `requests`, as told in the pipe `settings`."""
     with open(settings, "rb") as file:
         told: dict[str, Any] = pickle.load(file)
+    del told["tress"]
     _preload(**told)
     util._close_stdin()  # type: ignore[attr-defined]
     _Server(socket.socket(fileno=requests)).run()
