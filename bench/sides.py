@@ -23,6 +23,9 @@ PEERS = (CULSANS, AIOLOGIC)
 # Not a name of a module: a side offers it when its Queue has task_done and join.
 TASK_DONE = "task_done"
 
+# The module, for cases that take contexts from it.
+MULTIPROCESSING = "multiprocessing"
+
 # Offered where it is installed: what arrays are made of.
 NUMPY = "numpy"
 
@@ -74,11 +77,18 @@ def _from_modules(threading: str, queue: str, futures: str) -> dict[str, Any]:
 
 
 def _std() -> Side:
-    return Side(STD, _from_modules("threading", "queue", "concurrent.futures"))
+    return Side(STD, _library(""))
 
 
 def _tress() -> Side:
-    return Side(TRESS, _from_modules("tress.threading", "tress.queue", "tress.concurrent.futures"))
+    return Side(TRESS, _library("tress."))
+
+
+def _library(prefix: str) -> dict[str, Any]:
+    names = (prefix + name for name in ("threading", "queue", "concurrent.futures"))
+    offers = _from_modules(*names)
+    offers[MULTIPROCESSING] = importlib.import_module(prefix + MULTIPROCESSING)
+    return offers
 
 
 def _renamed(cls: type, **methods: str) -> type:

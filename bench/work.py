@@ -26,3 +26,21 @@ def zeros(size: int) -> Any:
 def pid(_: int) -> int:
     """The process that makes the call."""
     return os.getpid()
+
+
+def ask(connection: Any) -> None:
+    """One message there and back."""
+    connection.send(None)
+    connection.recv()
+
+
+def echo_bytes(connection: Any) -> None:
+    """Sends back what comes."""
+    while True:
+        connection.send_bytes(connection.recv_bytes())
+
+
+def echo_objects(connection: Any) -> None:
+    """Sends back what comes, as an object."""
+    while True:
+        connection.send(connection.recv())

@@ -11,7 +11,7 @@ import sys
 
 from bench.case import Case
 
-_MODULES = ("single_thread", "handover", "executor", "thread", "processes", "memory")
+_MODULES = ("single_thread", "handover", "executor", "thread", "processes", "connections", "memory")
 
 
 def load(copy_for: str) -> dict[str, Case]:

@@ -12,6 +12,7 @@ import pytest
 import tress
 import tress.multiprocessing as mp
 from tests.threads.ordering import BOUND_S, Runner, until
+from tress.multiprocessing import connection
 
 CONTEXT = mp.get_context("spawn")
 
@@ -64,6 +65,21 @@ def test_condition() -> None:
             assert condition._lock._semlock._is_mine()
             assert condition._waiters.waiting() == 0
     assert not condition._lock._semlock._is_mine()
+
+
+@pytest.mark.parametrize("duplex", [True, False])
+def test_connections(duplex: bool) -> None:
+    receiver, sender = CONTEXT.Pipe(duplex)
+    with receiver, sender:
+        for _ in range(10):
+            interrupted(receiver.recv)
+            interrupted(receiver.recv_bytes)
+            interrupted(lambda: receiver.poll(None))
+            interrupted(lambda: receiver.poll(BOUND_S))
+            interrupted(lambda: connection.wait([receiver]))
+        sender.send(1)
+        assert receiver.recv() == 1
+        interrupted(lambda: sender.send_bytes(bytes(10_000_000)))
 
 
 def test_a_handler_that_returns_does_not_end_the_wait() -> None:

@@ -18,6 +18,7 @@ MODULES = (
     "queue",
     "concurrent.futures",
     "multiprocessing",
+    "multiprocessing.connection",
     "multiprocessing.synchronize",
 )
 BESIDE = "Beside `__all__`"

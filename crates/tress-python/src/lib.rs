@@ -35,6 +35,8 @@ mod _native {
     #[pymodule_export]
     use crate::processes::condition::SharedCondition;
     #[pymodule_export]
+    use crate::processes::connection::{OnFd, wait_readable};
+    #[pymodule_export]
     use crate::processes::event::SharedEvent;
     #[pymodule_export]
     use crate::processes::fast::OnSemLock;

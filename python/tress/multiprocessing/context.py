@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from multiprocessing import queues
 
     from tress.multiprocessing import synchronize
+    from tress.multiprocessing.connection import Connection
     from tress.multiprocessing.synchronize import Robust
 
 __all__ = ()
@@ -58,7 +59,7 @@ class ForkServerProcess(_std.ForkServerProcess):
 
 
 class BaseContext(_std.BaseContext):
-    """What the contexts have in common; the standard one, with tress's locks."""
+    """What the contexts have in common; the standard one, with tress's locks and pipes."""
 
     def Lock(self, *, robust: Robust = "warn") -> synchronize.Lock:
         """Returns a lock.
@@ -114,6 +115,15 @@ class BaseContext(_std.BaseContext):
         from tress.multiprocessing.synchronize import Barrier
 
         return Barrier(parties, action, timeout, ctx=self.get_context())
+
+    def Pipe(self, duplex: bool = True) -> tuple[Connection, Connection]:
+        """Returns two connections, each of which receives what the other sends.
+
+        With `duplex` false the first one only receives, and the second only sends.
+        """
+        from tress.multiprocessing.connection import Pipe
+
+        return Pipe(duplex)
 
     def Queue(self, maxsize: int = 0) -> queues.Queue[Any]:
         """Returns a queue: the standard one, on tress's locks."""

@@ -46,7 +46,7 @@ pub fn pays() -> bool {
 }
 
 /// Spins until `done` says yes or the budget is used up; returns what `done` said last.
-pub fn until(done: impl Fn() -> bool) -> bool {
+pub fn until(mut done: impl FnMut() -> bool) -> bool {
     if done() {
         return true;
     }

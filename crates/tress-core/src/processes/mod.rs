@@ -4,6 +4,7 @@
 pub mod arena;
 pub mod condition;
 pub mod event;
+pub mod frames;
 #[cfg(not(loom))]
 pub mod identity;
 #[cfg(loom)]
@@ -30,6 +31,8 @@ mod table;
 pub mod tasks;
 #[cfg(not(loom))]
 pub mod watch;
+#[cfg(not(loom))]
+pub mod wire;
 pub mod word;
 #[cfg(not(loom))]
 pub mod worker;

@@ -1,9 +1,11 @@
 //! What processes share, as Python classes.
 
 pub mod condition;
+pub mod connection;
 pub mod event;
 pub mod fast;
 pub mod payload;
+pub mod pickling;
 pub mod pool;
 pub mod semlock;
 pub mod slot;

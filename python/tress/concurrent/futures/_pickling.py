@@ -6,13 +6,13 @@ memory as they are, and the other side reads them where they lie.
 
 from __future__ import annotations
 
-import copyreg
 import multiprocessing.reduction as _reduction
 import pickle
-from collections import ChainMap
 from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
+
+from tress.multiprocessing._reducers import Pickler
 
 # Buffers below this many bytes are cheaper inside the pickle.
 _APART = 32 * 1024
@@ -23,16 +23,6 @@ _MOST_BUFFERS = 500
 loads = pickle.loads
 
 _Standard = _reduction.ForkingPickler
-
-
-# As the standard class's, but looked up in the tables as they are now, so that nothing is copied
-# for each pickle.
-_ANY_STANDARD: Any = _Standard
-_REDUCERS: Any = ChainMap(_ANY_STANDARD._extra_reducers, copyreg.dispatch_table)
-
-
-class _Pickler(pickle.Pickler):
-    dispatch_table = _REDUCERS
 
 
 class _Pieces:
@@ -58,7 +48,7 @@ def dumps(value: Any) -> tuple[list[Any], list[pickle.PickleBuffer] | None]:
         buffers.append(buffer)
         return False
 
-    _Pickler(_Pieces(pieces), pickle.HIGHEST_PROTOCOL, buffer_callback=keep_apart).dump(value)
+    Pickler(_Pieces(pieces), pickle.HIGHEST_PROTOCOL, buffer_callback=keep_apart).dump(value)
     return pieces, buffers or None
 
 
