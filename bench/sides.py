@@ -18,7 +18,9 @@ STD = "std"
 TRESS = "tress"
 CULSANS = "culsans"
 AIOLOGIC = "aiologic"
-PEERS = (CULSANS, AIOLOGIC)
+LOKY = "loky"
+PEBBLE = "pebble"
+PEERS = (CULSANS, AIOLOGIC, LOKY, PEBBLE)
 
 # Not a name of a module: a side offers it when its Queue has task_done and join.
 TASK_DONE = "task_done"
@@ -71,9 +73,11 @@ def _from_modules(threading: str, queue: str, futures: str) -> dict[str, Any]:
         module = importlib.import_module(module_name)
         offers.update((name, getattr(module, name)) for name in names)
     offers[TASK_DONE] = offers["Queue"].task_done
-    if importlib.util.find_spec(NUMPY) is not None:
-        offers[NUMPY] = True
-    return offers
+    return offers | _arrays()
+
+
+def _arrays() -> dict[str, Any]:
+    return {} if importlib.util.find_spec(NUMPY) is None else {NUMPY: True}
 
 
 def _std() -> Side:
@@ -128,11 +132,43 @@ def _aiologic() -> Side:
     )
 
 
+def _loky() -> Side:
+    loky: Any = importlib.import_module("loky")
+
+    class Executor(loky.ProcessPoolExecutor):  # type: ignore[misc]
+        """With its own start method: it has no other that it recommends."""
+
+        def __init__(self, max_workers: int, mp_context: object) -> None:
+            super().__init__(max_workers)
+
+    return Side(LOKY, {"ProcessPoolExecutor": Executor, **_arrays()})
+
+
+def _pebble() -> Side:
+    pebble: Any = importlib.import_module("pebble")
+
+    class Executor(pebble.ProcessPool):  # type: ignore[misc]
+        """Under the standard names, for the price of a call."""
+
+        def __init__(self, max_workers: int, mp_context: object) -> None:
+            super().__init__(max_workers=max_workers, context=mp_context)
+
+        def submit(self, function: Callable[..., object], *args: object) -> Any:
+            return self.schedule(function, args=args)
+
+        def map(self, function: Callable[..., object], *args: object, chunksize: int = 1) -> Any:
+            return super().map(function, *args, chunksize=chunksize).result()
+
+    return Side(PEBBLE, {"ProcessPoolExecutor": Executor, **_arrays()})
+
+
 _MAKERS: dict[str, Callable[[], Side]] = {
     STD: _std,
     TRESS: _tress,
     CULSANS: _culsans,
     AIOLOGIC: _aiologic,
+    LOKY: _loky,
+    PEBBLE: _pebble,
 }
 NAMES = tuple(_MAKERS)
 

@@ -11,7 +11,10 @@ import sys
 
 from bench.case import Case
 
-_MODULES = ("single_thread", "handover", "executor", "thread", "processes", "connections", "memory")
+_MODULES = (
+    *("single_thread", "handover", "executor", "thread"),
+    *("processes", "process_start", "connections", "memory"),
+)
 
 
 def load(copy_for: str) -> dict[str, Case]:
