@@ -111,6 +111,8 @@ class _Module:
             setattr(module, name, new)
         for module, name, new in (*self._added, *self._lazy):
             setattr(module, name, new)
+        for registry, name, (_, new) in _registered(self._by_standard):
+            registry[name] = (new, *registry[name][1:])
         for (old, new), home in self._homes:
             self._move_home(old, new, home)
 
@@ -130,6 +132,8 @@ class _Module:
         for new, home in self._moved:
             new.__module__ = home
         self._moved.clear()
+        for registry, name, (old, _) in _registered(self._by_tress):
+            registry[name] = (old, *registry[name][1:])
         for module, name, new in (*self._added, *self._lazy):
             if vars(module).get(name) is new:
                 delattr(module, name)
@@ -318,6 +322,20 @@ def _holders(wanted: dict[int, _Pair]) -> Iterator[tuple[ModuleType, str, _Pair]
             # threading._allocate_lock.
             if id(value) in wanted and not name.startswith("_"):
                 yield module, name, wanted[id(value)]
+
+
+def _registered(wanted: dict[int, _Pair]) -> Iterator[tuple[dict[str, Any], str, _Pair]]:
+    """Find the types that managers offer which are one of the wanted objects. They are sent to the
+    process of a manager by their name, so that they must be what the name means.
+    """
+    base = getattr(sys.modules.get("multiprocessing.managers"), "BaseManager", None)
+    kinds: list[Any] = [] if base is None else [base]
+    for kind in kinds:
+        registry = vars(kind).get("_registry", {})
+        for name, registered in list(registry.items()):
+            if id(registered[0]) in wanted:
+                yield registry, name, wanted[id(registered[0])]
+        kinds += kind.__subclasses__()
 
 
 _lock = _thread.RLock()

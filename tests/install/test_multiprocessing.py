@@ -277,3 +277,48 @@ def test_children_of_children_and_pools(method: str, tmp_path: Path) -> None:
     """
     both = "['processes', 'threads']\n"
     assert run(tmp_path, program, method, runner=("-m", "tress")) == 3 * both + "True 1\n"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_managers_offer_what_the_names_mean(method: str, moment: str, tmp_path: Path) -> None:
+    program = """
+        import sys
+        if sys.argv[2] == "before":
+            from multiprocessing.managers import SyncManager
+        import multiprocessing, queue, threading, tress
+
+        class Mine(multiprocessing.managers.SyncManager if sys.argv[2] == "before" else object):
+            pass
+
+        def types(manager):
+            names = ("Queue", "Lock", "Event", "Condition", "Barrier")
+            return [manager._registry[name][0] for name in names]
+
+        def now():
+            return [queue.Queue, threading.Lock, threading.Event, threading.Condition,
+                    threading.Barrier]
+
+        if __name__ == "__main__":
+            standard = now()
+            tress.install()
+            from multiprocessing.managers import SyncManager
+            ours = now()
+            assert not any(map(lambda one, other: one is other, standard, ours))
+            context = multiprocessing.get_context(sys.argv[1])
+            with context.Manager() as manager:
+                assert types(manager) == ours
+                shared = manager.Queue()
+                shared.put(1)
+                assert shared.get(timeout=40) == 1
+                assert manager.Lock().acquire() is True
+            if sys.argv[2] == "before":
+                Mine.register("Mine", threading.Event)
+                assert types(Mine) == ours
+            tress.uninstall()
+            assert types(SyncManager) == standard
+            if sys.argv[2] == "before":
+                assert types(Mine) == standard
+                assert Mine._registry["Mine"][0] is threading.Event
+    """
+    assert run(tmp_path, program, method, moment) == ""
