@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,37 @@ def start_method(sender: Any) -> None:
     import tress.multiprocessing as mp
 
     sender.send((mp.get_start_method(), multiprocessing.get_start_method()))
+
+
+def nothing(*_: object) -> None:
+    """Does nothing."""
+
+
+def kill_itself(number: int) -> None:
+    """Ends by a signal."""
+    os.kill(os.getpid(), number)
+    _pause()
+
+
+def send_length(sender: Any, data: bytes) -> None:
+    """Sends how much has arrived."""
+    sender.send(len(data))
+
+
+def send_family(sender: Any, method: str) -> None:
+    """Starts a child; sends the ids of this process's parent, of this process and of the child."""
+    import tress.multiprocessing as mp
+
+    child = mp.get_context(method).Process(target=nothing)
+    child.start()
+    child.join(BOUND_S)
+    assert child.exitcode == 0
+    sender.send((os.getppid(), os.getpid(), child.pid))
+
+
+def say_and_wait(sender: Any) -> None:
+    """Sends its id, and ends with exit code 5 when it gets SIGUSR1."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    sender.send(os.getpid())
+    signal.sigwait([signal.SIGUSR1])
+    sys.exit(5)

@@ -336,7 +336,7 @@ def test_contexts_are_the_standard_ones_subclasses(ctx: Any) -> None:
     assert isinstance(ctx, type(multiprocessing.get_context(method)))
     assert ctx.get_context() is ctx
     assert ctx.get_context("spawn") is mp.get_context("spawn")
-    assert ctx.Process is multiprocessing.get_context(method).Process
+    assert issubclass(ctx.Process, multiprocessing.get_context(method).Process)
     assert mp.get_all_start_methods() == multiprocessing.get_all_start_methods()
     with pytest.raises(ValueError, match="cannot find context for 'no'"):
         mp.get_context("no")

@@ -12,10 +12,7 @@ from multiprocessing.context import (
     AuthenticationError as AuthenticationError,
     BufferTooShort as BufferTooShort,
     ForkProcess as ForkProcess,
-    ForkServerProcess as ForkServerProcess,
-    Process as Process,
     ProcessError as ProcessError,
-    SpawnProcess as SpawnProcess,
     TimeoutError as TimeoutError,  # noqa: A004 - the standard module's name
     assert_spawning as assert_spawning,
     get_spawning_popen as get_spawning_popen,
@@ -30,6 +27,34 @@ if TYPE_CHECKING:
     from tress.multiprocessing.synchronize import Robust
 
 __all__ = ()
+
+
+class Process(_std.Process):
+    """A process, started by the start method that was chosen."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        return _default_context.get_context().Process._Popen(process_obj)
+
+
+class SpawnProcess(_std.SpawnProcess):
+    """A process in a fresh interpreter."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        from tress.multiprocessing.popen_spawn_posix import Popen
+
+        return Popen(process_obj)
+
+
+class ForkServerProcess(_std.ForkServerProcess):
+    """A process that a fork server starts: by a child that waits for that, ahead of the request."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        from tress.multiprocessing.popen_forkserver import Popen
+
+        return Popen(process_obj)
 
 
 class BaseContext(_std.BaseContext):
@@ -132,13 +157,19 @@ class ForkContext(BaseContext, _std.ForkContext):
 class SpawnContext(BaseContext, _std.SpawnContext):
     """Starts processes by a fresh interpreter."""
 
+    Process = SpawnProcess
+
 
 class ForkServerContext(BaseContext, _std.ForkServerContext):
     """Starts processes by a fork of a server without threads."""
 
+    Process = ForkServerProcess
+
 
 class DefaultContext(BaseContext, _std.DefaultContext):
     """The context of the start method that was chosen, or of the platform's."""
+
+    Process = Process
 
     def __init__(self) -> None:
         """One for the whole process, as the standard one."""
