@@ -75,6 +75,9 @@ _PACKAGE = "multiprocessing"
 
 _DEFINITIONS = (type, FunctionType)
 
+_STANDARD = "_tress_standard"
+"""The attribute of a class of tress's in which the class is that had its name."""
+
 _Pair = tuple[Any, Any]
 
 
@@ -175,17 +178,32 @@ class _Threading(_Module):
 
 
 class _OfProcesses(_Module):
-    """A module of `multiprocessing`, whose classes go on with what they are made of."""
+    """A module of `multiprocessing`, whose classes go on with what they are made of.
+
+    They also go on being found, by pickle: as an attribute of the class that has their name.
+    """
 
     def __init__(self, standard: ModuleType, ours: ModuleType) -> None:
         super().__init__(standard, ours)
         self._keeper = KeepStandardNames(standard, [old for old, _ in self.old_and_new()])
+        self._renamed: list[tuple[Any, str, Any]] = []
 
     def put(self) -> None:
         self._keeper.begin()
         super().put()
+        for old, new in self.old_and_new():
+            if isinstance(old, type) and isinstance(new, type):
+                name = old.__qualname__
+                if getattr(sys.modules.get(old.__module__), name, None) is new:
+                    self._renamed.append((old, name, new))
+                    old.__qualname__ = f"{name}.{_STANDARD}"
+                    setattr(new, _STANDARD, old)
 
     def take_back(self) -> None:
+        for old, name, new in self._renamed:
+            old.__qualname__ = name
+            delattr(new, _STANDARD)
+        self._renamed.clear()
         super().take_back()
         self._keeper.end()
 
@@ -340,7 +358,7 @@ def _registered(wanted: dict[int, _Pair]) -> Iterator[tuple[dict[str, Any], str,
 
 _lock = _thread.RLock()
 _strands: dict[str, _Strand] = {}
-_children = Children(lambda: tuple(_strands))
+_children = Children(lambda: strands())
 
 
 def install(*strands: str) -> None:
@@ -400,6 +418,11 @@ def installed() -> dict[str, tuple[Replacement, ...]]:
             name: tuple(sorted(strand.replacements(), key=lambda place: place[:2]))
             for name, strand in _strands.items()
         }
+
+
+def strands() -> tuple[str, ...]:
+    """The names of the strands that are installed."""
+    return tuple(_strands)
 
 
 def _checked(caller: str, strands: tuple[str, ...]) -> tuple[str, ...]:
