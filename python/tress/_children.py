@@ -5,8 +5,9 @@ interpreter: it is sent a dictionary of what to prepare, then the process object
 main module in between. Into that dictionary goes, while tress is installed, an object that puts
 tress in place as it is unpickled, and so before the main module takes names from anywhere.
 
-A fork server may import the main module itself, for its children to inherit. Tress's is sent the
-same. The standard one is told no such thing, and is kept from importing it: each child then does.
+A fork server may import the main module itself, for its children to inherit. tress's own is sent
+the object as well. The standard library's cannot be, and is kept from it: each of its children then
+imports the main module on its own.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SPAWN = "multiprocessing.spawn"
-_KEY = "tress"
+KEY = "tress"
+"""Of the object in the dictionary."""
 _OF_A_FORK_SERVER = "ignore"
-"""The name of a process for which the preparation of a fork server is made."""
+"""The name of a process for which the preparation of a standard fork server is made."""
 
 
 class _Module:
@@ -100,5 +102,5 @@ class Children:
         if name == _OF_A_FORK_SERVER:
             data.pop("init_main_from_path", None)
         else:
-            data[_KEY] = (_Path(data["sys_path"]), _Strands(self._strands()))
+            data[KEY] = (_Path(data["sys_path"]), _Strands(self._strands()))
         return data

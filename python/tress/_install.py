@@ -75,6 +75,9 @@ _PACKAGE = "multiprocessing"
 
 _DEFINITIONS = (type, FunctionType)
 
+_STANDARD = "_tress_standard"
+"""The attribute of a class of tress's in which the class is that had its name."""
+
 _Pair = tuple[Any, Any]
 
 
@@ -111,6 +114,8 @@ class _Module:
             setattr(module, name, new)
         for module, name, new in (*self._added, *self._lazy):
             setattr(module, name, new)
+        for registry, name, (_, new) in _registered(self._by_standard):
+            registry[name] = (new, *registry[name][1:])
         for (old, new), home in self._homes:
             self._move_home(old, new, home)
 
@@ -130,6 +135,8 @@ class _Module:
         for new, home in self._moved:
             new.__module__ = home
         self._moved.clear()
+        for registry, name, (old, _) in _registered(self._by_tress):
+            registry[name] = (old, *registry[name][1:])
         for module, name, new in (*self._added, *self._lazy):
             if vars(module).get(name) is new:
                 delattr(module, name)
@@ -171,17 +178,32 @@ class _Threading(_Module):
 
 
 class _OfProcesses(_Module):
-    """A module of `multiprocessing`, whose classes go on with what they are made of."""
+    """A module of `multiprocessing`, whose classes go on with what they are made of.
+
+    They also go on being found, by pickle: as an attribute of the class that has their name.
+    """
 
     def __init__(self, standard: ModuleType, ours: ModuleType) -> None:
         super().__init__(standard, ours)
         self._keeper = KeepStandardNames(standard, [old for old, _ in self.old_and_new()])
+        self._renamed: list[tuple[Any, str, Any]] = []
 
     def put(self) -> None:
         self._keeper.begin()
         super().put()
+        for old, new in self.old_and_new():
+            if isinstance(old, type) and isinstance(new, type):
+                name = old.__qualname__
+                if getattr(sys.modules.get(old.__module__), name, None) is new:
+                    self._renamed.append((old, name, new))
+                    old.__qualname__ = f"{name}.{_STANDARD}"
+                    setattr(new, _STANDARD, old)
 
     def take_back(self) -> None:
+        for old, name, new in self._renamed:
+            old.__qualname__ = name
+            delattr(new, _STANDARD)
+        self._renamed.clear()
         super().take_back()
         self._keeper.end()
 
@@ -320,9 +342,23 @@ def _holders(wanted: dict[int, _Pair]) -> Iterator[tuple[ModuleType, str, _Pair]
                 yield module, name, wanted[id(value)]
 
 
+def _registered(wanted: dict[int, _Pair]) -> Iterator[tuple[dict[str, Any], str, _Pair]]:
+    """Find the types that managers offer which are one of the wanted objects. They are sent to the
+    process of a manager by their name, so that they must be what the name means.
+    """
+    base = getattr(sys.modules.get("multiprocessing.managers"), "BaseManager", None)
+    kinds: list[Any] = [] if base is None else [base]
+    for kind in kinds:
+        registry = vars(kind).get("_registry", {})
+        for name, registered in list(registry.items()):
+            if id(registered[0]) in wanted:
+                yield registry, name, wanted[id(registered[0])]
+        kinds += kind.__subclasses__()
+
+
 _lock = _thread.RLock()
 _strands: dict[str, _Strand] = {}
-_children = Children(lambda: tuple(_strands))
+_children = Children(lambda: strands())
 
 
 def install(*strands: str) -> None:
@@ -382,6 +418,11 @@ def installed() -> dict[str, tuple[Replacement, ...]]:
             name: tuple(sorted(strand.replacements(), key=lambda place: place[:2]))
             for name, strand in _strands.items()
         }
+
+
+def strands() -> tuple[str, ...]:
+    """The names of the strands that are installed."""
+    return tuple(_strands)
 
 
 def _checked(caller: str, strands: tuple[str, ...]) -> tuple[str, ...]:

@@ -277,3 +277,111 @@ def test_children_of_children_and_pools(method: str, tmp_path: Path) -> None:
     """
     both = "['processes', 'threads']\n"
     assert run(tmp_path, program, method, runner=("-m", "tress")) == 3 * both + "True 1\n"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_managers_offer_what_the_names_mean(method: str, moment: str, tmp_path: Path) -> None:
+    program = """
+        import sys
+        if sys.argv[2] == "before":
+            from multiprocessing.managers import SyncManager
+        import multiprocessing, queue, threading, tress
+
+        class Mine(multiprocessing.managers.SyncManager if sys.argv[2] == "before" else object):
+            pass
+
+        def types(manager):
+            names = ("Queue", "Lock", "Event", "Condition", "Barrier")
+            return [manager._registry[name][0] for name in names]
+
+        def now():
+            return [queue.Queue, threading.Lock, threading.Event, threading.Condition,
+                    threading.Barrier]
+
+        if __name__ == "__main__":
+            standard = now()
+            tress.install()
+            from multiprocessing.managers import SyncManager
+            ours = now()
+            assert not any(map(lambda one, other: one is other, standard, ours))
+            context = multiprocessing.get_context(sys.argv[1])
+            with context.Manager() as manager:
+                assert types(manager) == ours
+                shared = manager.Queue()
+                shared.put(1)
+                assert shared.get(timeout=40) == 1
+                assert manager.Lock().acquire() is True
+            if sys.argv[2] == "before":
+                Mine.register("Mine", threading.Event)
+                assert types(Mine) == ours
+            tress.uninstall()
+            assert types(SyncManager) == standard
+            if sys.argv[2] == "before":
+                assert types(Mine) == standard
+                assert Mine._registry["Mine"][0] is threading.Event
+    """
+    assert run(tmp_path, program, method, moment) == ""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_children_are_as_their_parent_is_at_that_moment(method: str, tmp_path: Path) -> None:
+    program = """
+        import multiprocessing, sys, tress
+        from multiprocessing import Lock
+
+        def tell(connection):
+            made_by = type(Lock.__self__).__init__.__module__
+            connection.send((sorted(tress.installed()), made_by))
+
+        if __name__ == "__main__":
+            import tress.multiprocessing
+            contexts = [tress.multiprocessing.get_context(sys.argv[1])]
+            if sys.argv[1] == "spawn":  # a standard fork server keeps the main module it has
+                contexts.append(multiprocessing.get_context(sys.argv[1]))
+            for change in (None, tress.install, None, tress.uninstall, tress.install):
+                if change is not None:
+                    change()
+                for one in contexts:
+                    receiver, sender = one.Pipe(False)
+                    process = one.Process(target=tell, args=(sender,))
+                    process.start()
+                    sender.close()
+                    print(*receiver.recv())
+                    process.join()
+    """
+    without, within = f"[] {STANDARD}\n", f"['processes', 'threads'] {IN_PLACE}\n"
+    expected = (without, within, within, without, within)
+    contexts = 2 if method == "spawn" else 1
+    assert run(tmp_path, program, method) == "".join(contexts * line for line in expected)
+
+
+def test_objects_of_standard_classes_still_travel(tmp_path: Path) -> None:
+    program = """
+        import multiprocessing, pickle, tress
+        from multiprocessing import synchronize
+
+        def use(lock, semaphore, sender):
+            with lock:
+                semaphore.release()
+            sender.send(type(lock).__name__)
+
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("spawn")
+            lock, semaphore = context.Lock(), context.Semaphore(0)
+            standard = type(lock)
+            tress.install()
+            assert synchronize.Lock is not standard
+            assert pickle.loads(pickle.dumps(standard)) is standard
+            assert pickle.loads(pickle.dumps(synchronize.Lock)) is synchronize.Lock
+            receiver, sender = context.Pipe(False)
+            process = context.Process(target=use, args=(lock, semaphore, sender))
+            process.start()
+            sender.close()
+            print(receiver.recv())
+            process.join()
+            print(process.exitcode, semaphore.acquire(timeout=40))
+            tress.uninstall()
+            assert standard.__qualname__ == "Lock" and synchronize.Lock is standard
+    """
+    assert run(tmp_path, program) == "Lock\n0 True\n"

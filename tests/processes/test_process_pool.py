@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -213,6 +214,26 @@ def test_no_call_is_forgotten_by_a_pool_that_ends(context: Any, end: str) -> Non
                         assert future.result(timeout=60) == 9
                     except (BrokenProcessPool, CancelledError):
                         assert end == "kill_workers"
+
+
+def test_a_call_is_not_forgotten_that_gets_in_line_while_the_others_are_cancelled(
+    tmp_path: Path,
+) -> None:
+    """Its submitter has been let in before the end, and is slow; here a callback plays it."""
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork"))
+    engine: Any = pool._engine
+    pool.submit(calls.tell_and_wait, str(tmp_path), "busy")
+    queued: Any = None
+    while not engine.backlog:
+        queued = pool.submit(calls.square, 2)
+    late = type(queued)(engine, (calls.square, (3,), {}))
+    with engine.lock:
+        engine.submitting += 1
+    engine.backlog[-1].add_done_callback(lambda _: engine.submit(late))
+    pool.shutdown(wait=False, cancel_futures=True)
+    (tmp_path / "go").touch()
+    with contextlib.suppress(CancelledError):
+        assert late.result(timeout=60) == 9
 
 
 def test_callbacks_waiting_and_awaiting(pool: ProcessPoolExecutor) -> None:

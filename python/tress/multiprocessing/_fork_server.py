@@ -21,6 +21,8 @@ import threading
 from multiprocessing import forkserver as _std, resource_tracker, spawn, util
 from typing import Any
 
+from tress._children import KEY
+from tress._install import strands
 from tress.multiprocessing._start import new_pipe, start_interpreter, tracker_fd, write_all
 
 RECORD = struct.Struct("<cqq")
@@ -63,11 +65,14 @@ class ForkServer:
         self._pid: int | None = None
         self._owner = 0
         self._inherited = False
+        # What of tress it has installed, and its children have with it.
+        self._strands: tuple[str, ...] = ()
 
     def inherit(self, client: int) -> None:
         """Use the server that has started this process, whose client's end is `client`."""
         self._socket = socket.socket(fileno=client)
         self._inherited = True
+        self._strands = strands()
 
     def start(self, data: bytes, fds: list[int]) -> Started:
         """Start a process, which gets `fds` and reads `data`.
@@ -126,13 +131,16 @@ class ForkServer:
                 if not (is_gone(self._socket) or self._is_outdated()):
                     return self._socket, False
                 self._end()
+            self._strands = strands()
             self._socket, self._pid = _launch()
             self._owner = os.getpid()
             return self._socket, True
 
     def _is_outdated(self) -> bool:
-        """Whether the server is another's, and this process wants other modules in its own."""
-        return self._inherited and _preload() != ["__main__"]
+        """Whether children would not be what this process wants: the server is another's, and this
+        process wants other modules in its own, or tress has been installed or uninstalled since.
+        """
+        return self._strands != strands() or (self._inherited and _preload() != ["__main__"])
 
     def _end(self) -> None:
         assert self._socket is not None
@@ -188,9 +196,9 @@ def _preload() -> list[str]:
 
 
 def _launch() -> tuple[socket.socket, int]:
-    preparation: dict[str, Any] = spawn.get_preparation_data("forkserver")
-    # What the name "tress" stands for puts tress in place as it is unpickled, ahead of the modules.
-    settings = {"preload": _preload(), "sys_path": None, "tress": preparation.get("tress")}
+    settings: dict[str, Any] = {"preload": _preload(), "sys_path": None}
+    preparation = spawn.get_preparation_data("tress fork server")
+    settings["installed"] = preparation.get(KEY)
     if settings["preload"]:
         if _PRELOADS_MAIN:
             settings["main_path"] = preparation.get("init_main_from_path")

@@ -39,8 +39,8 @@ _TAKEN = struct.Struct("<q")
 def main(requests: int, settings: int) -> None:
     """Serve the clients at the other end of `requests`, as told in the pipe `settings`."""
     with open(settings, "rb") as file:
-        told: dict[str, Any] = pickle.load(file)
-    del told["tress"]
+        told: dict[str, Any] = pickle.load(file)  # and so is installed what the client has
+    del told["installed"]
     _preload(**told)
     util._close_stdin()  # type: ignore[attr-defined]
     _Server(socket.socket(fileno=requests)).run()

@@ -452,9 +452,11 @@ class Collector(Thread):
         free = max(len(engine.processes) - (len(offered) - len(waiting)), 0)
         if engine.interrupting:
             free = 0
-        for future in [*waiting[free:], *engine.backlog]:
+        for future in waiting[free:]:
             future.cancel()
-        engine.backlog.clear()
+        # One by one: a call that was let in before the end may be put in line meanwhile.
+        while engine.backlog:
+            engine.backlog.popleft().cancel()
         if engine.interrupting:
             for process, seat in list(engine.workers.values()):
                 if engine.pool.interrupt(seat):
