@@ -19,6 +19,8 @@ MODULES = (
     "concurrent.futures",
     "multiprocessing",
     "multiprocessing.synchronize",
+    "multiprocessing.pool",
+    "multiprocessing.dummy",
 )
 BESIDE = "Beside `__all__`"
 SUPPORTED = [(3, minor) for minor in range(11, 16)]

@@ -20,12 +20,9 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from tress.concurrent.futures._base import Future, cpu_count
-from tress.concurrent.futures._process_pool import (
-    Collector,
-    Engine,
-    ProcessFuture,
-    WorkerLostError,
-)
+from tress.concurrent.futures._process_collector import ExecutorCollector
+from tress.concurrent.futures._process_future import ProcessFuture, WorkerLostError
+from tress.concurrent.futures._process_pool import Engine
 
 __all__ = ["BrokenProcessPool", "ProcessPoolExecutor", "WorkerLostError"]
 
@@ -71,6 +68,19 @@ def _chained(lists: Iterator[list[_T]]) -> Iterator[_T]:
         items.reverse()
         while items:
             yield items.pop()
+
+
+def check_policy(on_worker_lost: str, max_retries: int) -> None:
+    """ValueError or TypeError if these do not say what becomes of the calls of lost workers."""
+    if on_worker_lost not in _POLICIES:
+        raise ValueError(
+            f"on_worker_lost must be one of {', '.join(map(repr, _POLICIES))},"
+            f" not {on_worker_lost!r}"
+        )
+    if not isinstance(max_retries, int):
+        raise TypeError(f"max_retries must be an int, not {type(max_retries).__name__}")
+    if max_retries < 0:
+        raise ValueError(f"max_retries must be at least 0, not {max_retries}")
 
 
 class ProcessPoolExecutor(_StandardExecutor):
@@ -126,15 +136,7 @@ class ProcessPoolExecutor(_StandardExecutor):
                     "max_tasks_per_child is incompatible with the 'fork' multiprocessing start"
                     " method; supply a different mp_context."
                 )
-        if on_worker_lost not in _POLICIES:
-            raise ValueError(
-                f"on_worker_lost must be one of {', '.join(map(repr, _POLICIES))},"
-                f" not {on_worker_lost!r}"
-            )
-        if not isinstance(max_retries, int):
-            raise TypeError(f"max_retries must be an int, not {type(max_retries).__name__}")
-        if max_retries < 0:
-            raise ValueError(f"max_retries must be at least 0, not {max_retries}")
+        check_policy(on_worker_lost, max_retries)
         self._max_workers = max_workers
         self._mp_context = mp_context
         self._safe_to_dynamically_spawn_children = not forks
@@ -202,7 +204,7 @@ class ProcessPoolExecutor(_StandardExecutor):
         engine = self._engine
         if not self._safe_to_dynamically_spawn_children:
             engine.start_workers(self._max_workers)
-        collector = Collector(self, engine)
+        collector = ExecutorCollector(self, engine)
         collector.start()
         self._executor_manager_thread = collector
 
