@@ -38,6 +38,7 @@ _THREADING_NAMES = (
 )
 _QUEUE_NAMES = ("Queue", "PriorityQueue", "SimpleQueue")
 _FUTURES_NAMES = ("Future", "ThreadPoolExecutor", "ProcessPoolExecutor", "as_completed", "wait")
+_POOL_NAMES = ("Pool",)
 
 
 class Side:
@@ -58,12 +59,13 @@ class Side:
         return all(name in self._offers for name in names)
 
 
-def _from_modules(threading: str, queue: str, futures: str) -> dict[str, Any]:
+def _from_modules(threading: str, queue: str, futures: str, pool: str) -> dict[str, Any]:
     offers: dict[str, Any] = {}
     for module_name, names in (
         (threading, _THREADING_NAMES),
         (queue, _QUEUE_NAMES),
         (futures, _FUTURES_NAMES),
+        (pool, _POOL_NAMES),
     ):
         module = importlib.import_module(module_name)
         offers.update((name, getattr(module, name)) for name in names)
@@ -74,11 +76,21 @@ def _from_modules(threading: str, queue: str, futures: str) -> dict[str, Any]:
 
 
 def _std() -> Side:
-    return Side(STD, _from_modules("threading", "queue", "concurrent.futures"))
+    return Side(
+        STD, _from_modules("threading", "queue", "concurrent.futures", "multiprocessing.pool")
+    )
 
 
 def _tress() -> Side:
-    return Side(TRESS, _from_modules("tress.threading", "tress.queue", "tress.concurrent.futures"))
+    return Side(
+        TRESS,
+        _from_modules(
+            "tress.threading",
+            "tress.queue",
+            "tress.concurrent.futures",
+            "tress.multiprocessing.pool",
+        ),
+    )
 
 
 def _renamed(cls: type, **methods: str) -> type:

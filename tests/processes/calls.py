@@ -55,6 +55,23 @@ def tell_and_wait(directory: str, name: str) -> str:
     return name
 
 
+def wait_first(marker: str) -> str:
+    """Waits for ever where `marker` does not exist yet, and makes it."""
+    path = Path(marker)
+    if not path.exists():
+        path.touch()
+        signal.pause()
+    return "done"
+
+
+def count_and_wait(path: str) -> NoReturn:
+    """Adds a letter to a file, and waits for ever."""
+    with open(path, "a") as file:
+        file.write("x")
+    while True:
+        signal.pause()
+
+
 def tell_and_wait_for_both(arguments: tuple[str, str]) -> str:
     """As `tell_and_wait`, for maps."""
     return tell_and_wait(*arguments)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from threading import get_ident
 from typing import Any
 
@@ -123,10 +122,6 @@ class ProcessEngine(Engine):
     def has_room(self) -> None:
         self.feeder.go_on()
 
-    def broken(self) -> BrokenProcessPool:
-        """What calls end with that come after the pool has broken."""
-        return BrokenProcessPool("the pool is broken, and makes no more calls")
-
     def pending(self) -> list[Any]:
         """The futures of all calls that have not ended."""
         return [*self.pool.futures(), *self.backlog]
@@ -171,7 +166,7 @@ class PoolCollector(Collector):
 
     def break_pool(self, why: str, cause: BaseException, lost: list[Any] | None = None) -> None:
         super().break_pool(why, cause, lost)
-        self.engine.feeder.stop(BrokenProcessPool(why))
+        self.engine.feeder.stop(self.engine.broken())
 
     def turn(self) -> bool:
         rejected = self.engine.rejected

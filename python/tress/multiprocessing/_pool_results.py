@@ -23,6 +23,7 @@ from typing import Any
 
 from tress import _native
 from tress.concurrent.futures._process_future import ProcessFuture
+from tress.concurrent.futures._process_options import Options
 from tress.concurrent.futures._process_pool import end
 from tress.queue import SimpleQueue
 
@@ -75,7 +76,7 @@ class ApplyResult(ProcessFuture, _StandardApplyResult[Any]):
         error_callback: Callable[[BaseException], object] | None,
         call: Any = None,
     ) -> None:
-        ProcessFuture.__init__(self, pool._engine, call)
+        ProcessFuture.__init__(self, pool._engine, call, pool._options)
         self._pool = pool
         self._job: int = next(_std.job_counter)
         self._callback = callback
@@ -154,8 +155,10 @@ class Part(ProcessFuture):
 
     __slots__ = ("_index",)
 
-    def __init__(self, engine: Any, call: Any, name: str, index: int) -> None:
-        super().__init__(engine, call)
+    def __init__(
+        self, engine: Any, call: Any, options: Options | None, name: str, index: int
+    ) -> None:
+        super().__init__(engine, call, options)
         self._name = name
         self._index = index
 
@@ -213,7 +216,7 @@ class MapResult(ApplyResult, _StandardMapResult[Any]):
         name = self._name or ""
         try:
             for index, call in enumerate(calls):
-                part = Part(self._engine, call, name, index)
+                part = Part(self._engine, call, self._options, name, index)
                 with self._lock:
                     self._missing += 1
                 part.add_done_callback(self._arrive)
@@ -272,6 +275,7 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
     ) -> None:
         self._pool = pool
         self._engine: Any = pool._engine
+        self._options: Options | None = pool._options
         self._job: int = next(_std.job_counter)
         self._calls: Iterator[tuple[Any, ...]] | None = calls
         self._name = name
@@ -293,7 +297,7 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
         index = -1
         try:
             for index, call in enumerate(calls):
-                part = Part(self._engine, call, self._name, index)
+                part = Part(self._engine, call, self._options, self._name, index)
                 self._expect(part)
                 yield part
                 del part, call
@@ -303,7 +307,7 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
         self._length = index + 1
 
     def _failed_part(self, index: int, error: BaseException) -> Part:
-        part = Part(self._engine, None, self._name, index)
+        part = Part(self._engine, None, None, self._name, index)
         part.set_exception(error)
         return part
 

@@ -157,6 +157,10 @@ class ThreadEngine:
         self.feeder.stop(error)
         self.drain()
 
+    def kill(self, future: ProcessFuture) -> None:
+        """NotImplementedError: a thread cannot be killed."""
+        raise NotImplementedError("a thread that makes a call cannot be killed")
+
     def pending(self) -> list[Any]:
         """The futures of the calls that are being made, and of no others."""
         return list(self.running)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing.pool as _std_module
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from multiprocessing import util
 from multiprocessing.context import TimeoutError as TimeoutError  # noqa: A004 - the standard name
 from types import TracebackType
@@ -16,21 +16,16 @@ from typing import Any, NoReturn, Self
 from weakref import WeakValueDictionary
 
 from tress.concurrent.futures._base import cpu_count
-from tress.concurrent.futures._process_future import (
-    ProcessFuture,
-    WorkerLostError as WorkerLostError,
-    name_of,
-)
+from tress.concurrent.futures._process_options import Options, options
 from tress.concurrent.futures.process import check_policy
+from tress.multiprocessing._pool_calls import Calls
 from tress.multiprocessing._pool_engine import ProcessEngine
 from tress.multiprocessing._pool_results import (
-    AT_ONCE,
     ApplyResult as ApplyResult,
     AsyncResult as AsyncResult,
     IMapIterator as IMapIterator,
     IMapUnorderedIterator as IMapUnorderedIterator,
     MapResult as MapResult,
-    chunks,
 )
 from tress.multiprocessing._pool_threads import ThreadEngine
 
@@ -63,7 +58,7 @@ def _end(engine: Any) -> None:
     engine.terminate()
 
 
-class Pool(_StandardPool):
+class Pool(Calls, _StandardPool):  # type: ignore[misc]  # chunksize may not be None here
     """A pool of worker processes, as `multiprocessing.pool.Pool`.
 
     `processes` is how many there are, by default as many as this process may use CPUs.
@@ -117,9 +112,8 @@ class Pool(_StandardPool):
         self._initializer = initializer
         self._initargs = tuple(initargs)
         self._maxtasksperchild = maxtasksperchild
-        # The jobs of more than one task that are or were there.
-        self._jobs: WeakValueDictionary[int, Any] = WeakValueDictionary()
-        self._engine: Any = self._make_engine(on_worker_lost, max_retries)
+        self._jobs = WeakValueDictionary()
+        self._engine = self._make_engine(on_worker_lost, max_retries)
         self._engine.start()
         self._terminate = util.Finalize(self, _end, args=(self._engine,), exitpriority=15)
         self._state = RUN
@@ -170,147 +164,18 @@ class Pool(_StandardPool):
         if self._state != RUN:
             raise ValueError("Pool not running")
 
-    def apply(
-        self,
-        func: Callable[..., Any],
-        args: Iterable[Any] = (),
-        kwds: Mapping[str, Any] = {},
-    ) -> Any:
-        """Returns what `func(*args, **kwds)` returns in a worker, or raises what it raises."""
-        self._check_running()
-        future = ProcessFuture(self._engine, (func, args, kwds))
-        self._engine.enter(future)
-        return future.result()
+    def with_options(
+        self, *, timeout: float | None = None, retries: int | None = None
+    ) -> PoolWithOptions:
+        """Returns this pool as it is for calls with options; ours.
 
-    def apply_async(
-        self,
-        func: Callable[..., Any],
-        args: Iterable[Any] = (),
-        kwds: Mapping[str, Any] = {},
-        callback: Callable[[Any], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-    ) -> ApplyResult:
-        """As `apply`, but returns at once what will have the result.
-
-        When it is there, one of the callbacks is called with the result or the exception, in a
-        thread of the pool; what it raises is reported by `threading.excepthook`.
+        `timeout` is how many seconds a worker may take for a task, from when it begins it. One that
+        takes longer is killed, and another takes its place; the task ends with TaskTimeoutError,
+        which is a TimeoutError. `retries` is how often a task is done again that took too long
+        or whose worker died; None is for what `on_worker_lost` says. A task is a call, or a chunk
+        of `chunksize` calls.
         """
-        self._check_running()
-        result = ApplyResult(self, callback, error_callback, (func, args, kwds))
-        self._engine.enter(result)
-        return result
-
-    def map(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
-    ) -> list[Any]:
-        """Returns the list of what `func` returns for each item, called in the workers.
-
-        `chunksize` items make a task, by default so many that each worker has four. All calls are
-        made, also when one raises; then the exception of the first that did is raised.
-        """
-        result: list[Any] = self._map(func, iterable, mapstar, chunksize).get()
-        return result
-
-    def map_async(
-        self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
-        chunksize: int | None = None,
-        callback: Callable[[list[Any]], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-    ) -> MapResult:
-        """As `map`, but returns at once what will have the list. Callbacks: see `apply_async`."""
-        return self._map(func, iterable, mapstar, chunksize, callback, error_callback)
-
-    def starmap(
-        self,
-        func: Callable[..., Any],
-        iterable: Iterable[Iterable[Any]],
-        chunksize: int | None = None,
-    ) -> list[Any]:
-        """As `map`, for a function that is called with each item's items as its arguments."""
-        result: list[Any] = self._map(func, iterable, starmapstar, chunksize).get()
-        return result
-
-    def starmap_async(
-        self,
-        func: Callable[..., Any],
-        iterable: Iterable[Iterable[Any]],
-        chunksize: int | None = None,
-        callback: Callable[[list[Any]], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-    ) -> MapResult:
-        """As `starmap`, but returns at once what will have the list."""
-        return self._map(func, iterable, starmapstar, chunksize, callback, error_callback)
-
-    def _map(
-        self,
-        func: Callable[..., Any],
-        iterable: Any,
-        mapper: Callable[..., Any],
-        chunksize: int | None,
-        callback: Callable[[list[Any]], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-    ) -> MapResult:
-        self._check_running()
-        if not hasattr(iterable, "__len__"):
-            iterable = list(iterable)
-        length = len(iterable)
-        if chunksize is None:
-            chunksize = -(-length // (len(self._pool) * 4 or 4))
-        if length == 0:
-            chunksize = 0
-        calls = chunks(mapper, func, iterable, chunksize)
-        result = MapResult(self, chunksize, length, callback, error_callback, calls, name_of(func))
-        if chunksize <= 0:
-            return result
-        self._jobs[result._job] = result
-        if type(iterable) in (list, tuple, range) and length <= AT_ONCE * chunksize:
-            self._engine.begin_feed()
-            try:
-                for part in result.tasks():
-                    self._engine.feed(part)
-                result.all_fed()
-            finally:
-                self._engine.end_feed()
-        else:
-            self._engine.feeder.put(result)
-        return result
-
-    def imap(  # type: ignore[override]
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1
-    ) -> IMapIterator:
-        """Returns an iterator over what `func` returns for each item, in order.
-
-        `iterable` is read by a thread of the pool, some hundreds of items ahead of the workers. The
-        iterator's `next(timeout)` waits no longer than that many seconds.
-        """
-        return self._imap(IMapIterator, func, iterable, chunksize)
-
-    def imap_unordered(  # type: ignore[override]
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1
-    ) -> IMapIterator:
-        """As `imap`, the results in the order in which they come."""
-        return self._imap(IMapUnorderedIterator, func, iterable, chunksize)
-
-    def _imap(
-        self,
-        kind: type[IMapIterator],
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
-        chunksize: int,
-    ) -> IMapIterator:
-        self._check_running()
-        if chunksize < 1:
-            raise ValueError(f"Chunksize must be 1+, not {chunksize!r}")
-        if chunksize == 1:
-            calls = _singly(func, iterable)
-        else:
-            calls = chunks(mapstar, func, iterable, chunksize)
-        result = kind(self, calls, name_of(func), chunked=chunksize > 1)
-        self._jobs[result._job] = result
-        self._engine.feeder.put(result)
-        return result
+        return PoolWithOptions(self, options(timeout, retries))
 
     def close(self) -> None:
         """Takes no more calls; the workers end when all have been made."""
@@ -350,18 +215,29 @@ class Pool(_StandardPool):
         self.terminate()
 
 
-def _singly(func: Callable[[Any], Any], iterable: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
-    for item in iterable:
-        yield func, (item,), {}
-
-
 def _is_over(result: Any) -> bool:
     if isinstance(result, MapResult):
         return result.done()
     return result._pool is None
 
 
-class ThreadPool(Pool, _StandardThreadPool):
+class PoolWithOptions(Calls):
+    """A pool, for calls with options: what `Pool.with_options` returns."""
+
+    def __init__(self, pool: Pool, options: Options) -> None:
+        self._of = pool
+        self._engine = pool._engine
+        self._jobs = pool._jobs
+        self._options = options
+
+    def _check_running(self) -> None:
+        self._of._check_running()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._of!r}: {self._options}>"
+
+
+class ThreadPool(Pool, _StandardThreadPool):  # type: ignore[misc]  # as for Pool
     """A pool of threads, as `multiprocessing.pool.ThreadPool`."""
 
     _wrap_exception = False
@@ -380,6 +256,10 @@ class ThreadPool(Pool, _StandardThreadPool):
         initargs: Iterable[Any] = (),
     ) -> None:
         Pool.__init__(self, processes, initializer, initargs)
+
+    def with_options(self, *, timeout: float | None = None, retries: int | None = None) -> NoReturn:
+        """NotImplementedError: a thread cannot be killed."""
+        raise NotImplementedError("a pool of threads cannot end a call: use a pool of processes")
 
     def _make_engine(self, on_worker_lost: str, max_retries: int) -> Any:
         return ThreadEngine(

@@ -3,6 +3,7 @@
 #[cfg(not(loom))]
 pub mod arena;
 pub mod condition;
+pub mod current;
 pub mod event;
 #[cfg(not(loom))]
 pub mod identity;

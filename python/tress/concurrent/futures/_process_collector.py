@@ -72,11 +72,15 @@ class Collector(Thread):
         """Sleeps until there is something to do, and does it; True when that was the last."""
         engine, pool = self.engine, self.engine.pool
         pool.before_sleep()
-        ready = engine.poller.poll(_PATIENCE if engine.trims else None)
+        patience = engine.watch.patience()
+        if engine.trims:
+            patience = _PATIENCE if patience is None else min(patience, _PATIENCE)
+        ready = engine.poller.poll(patience)
         pool.after_sleep()
         if engine.trims and not ready:
             engine.trims = not pool.trim()
         broken = self.hear(pool.collect())
+        engine.watch.look()
         for fd, _ in ready:
             if fd in engine.workers and self.mourn(fd):
                 return True
@@ -118,6 +122,10 @@ class Collector(Thread):
         # Whoever has read its last words may not have told them yet.
         retired = seat in engine.retired or (engine.begin[2] is not None and process.exitcode == 0)
         engine.retired.discard(seat)
+        sentence = engine.watch.sentence(seat)
+        if sentence is not None:
+            engine.execute(lost, *sentence)
+            return False
         if (retired or engine.stopping) and not lost:
             return False
         if failed:
@@ -183,14 +191,14 @@ class Collector(Thread):
         """Ends every future with BrokenProcessPool, and every worker."""
         engine = self.engine
         with engine.lock:
+            engine.why = PENDING if why == _ABRUPT else why
+            engine.cause = cause
             engine.stopping = True
             self.has_broken(why)
         for future in lost or ():
             end(future, cause)
         for future in self.unfinished():
-            error = BrokenProcessPool(PENDING if why == _ABRUPT else why)
-            error.__cause__ = cause
-            end(future, error)
+            end(future, engine.broken())
         engine.pool.wake_leader()
         engine.end_workers()
 

@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
 from tress import _native
 from tress.concurrent.futures._base import Future
 
 if TYPE_CHECKING:
+    from tress.concurrent.futures._process_options import Options
     from tress.concurrent.futures._process_pool import Engine
-
-
-class WorkerLostError(BrokenProcessPool):
-    """The worker process that made the call has died.
-
-    `pid` and `exitcode` (-N for signal N) are the worker's, `task` says which call it was making.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        pid: int | None = None,
-        exitcode: int | None = None,
-        task: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.pid = pid
-        self.exitcode = exitcode
-        self.task = task
 
 
 class ProcessFuture(Future[Any]):
     """The outcome of a call that is made in another process."""
 
-    __slots__ = ("_call", "_engine", "_losses", "_name", "_task")
+    __slots__ = ("_call", "_engine", "_losses", "_name", "_options", "_task")
 
-    def __init__(self, engine: Engine, call: Any) -> None:
+    def __init__(self, engine: Engine, call: Any, options: Options | None = None) -> None:
         super().__init__()
         self._engine = engine
         # What is to be pickled, until it is.
         self._call: Any = call
+        self._options = options
         # What the call is called, once only that is left of it.
         self._name: str | None = None
         self._task: int | None = None
@@ -60,6 +42,20 @@ class ProcessFuture(Future[Any]):
         if self._state == "CANCELLED":
             # Nobody comes by it later who would tell those that wait.
             self.set_running_or_notify_cancel()
+        return True
+
+    def kill(self) -> bool:
+        """Ends the call, also when a worker is making it; False if it had finished.
+
+        Ours. A call that no worker has begun is cancelled. Else its worker is killed, by SIGKILL,
+        and another takes its place; the future ends soon after, and raises CancelledError. What
+        the call has done so far stays done.
+        """
+        if self.cancel():
+            return True
+        if self.done():
+            return False
+        self._engine.kill(self)
         return True
 
     def running(self) -> bool:

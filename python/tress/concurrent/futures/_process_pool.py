@@ -15,16 +15,19 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from time import monotonic
 from traceback import format_exception
 from typing import Any
 
 from tress import _native
+from tress._task_errors import TaskTimeoutError, WorkerLostError
 from tress.concurrent.futures import _process_worker
 from tress.concurrent.futures._base import Future
 from tress.concurrent.futures._pickling import dumps, size as pickled_size
-from tress.concurrent.futures._process_future import ProcessFuture, WorkerLostError, name_of
+from tress.concurrent.futures._process_future import ProcessFuture, name_of
+from tress.concurrent.futures._process_watch import Watch
 
 # Its private names are used.
 _std: Any = _std_module
@@ -81,10 +84,15 @@ class Engine:
         self.submitting = 0  # calls that are about to be offered
         self.cannot_start: BaseException | None = None
         self.stopping = False
+        # Why calls that are not made are not.
+        self.why = PENDING
+        self.cause: BaseException | None = None
         self.closing = False
         self.interrupting = False
         self.trims = False  # memory that was lent is to go back to the system
         self.out_of_memory = _kills_for_memory()
+        self.watch = Watch(self)
+        self.kill = self.watch.kill
         self.poller = select.epoll()
         self.poller.register(self.pool.collector, select.EPOLLIN)
 
@@ -101,7 +109,13 @@ class Engine:
                 self.pool.wake_collector()
         if self.stopping:
             # The pool has broken meanwhile, and did not see this call.
-            end(future, BrokenProcessPool(PENDING))
+            end(future, self.broken())
+
+    def broken(self) -> BrokenProcessPool:
+        """What calls end with when the pool has broken."""
+        error = BrokenProcessPool(self.why)
+        error.__cause__ = self.cause
+        return error
 
     def offer_or_line_up(self, future: ProcessFuture) -> None:
         if self.backlog or not self.offer(future):
@@ -136,7 +150,10 @@ class Engine:
             end(future, MemoryError(f"no room in shared memory for a call of {size} bytes"))
             return True
         future._task = task
-        if self.on_worker_lost != "retry":
+        options = future._options
+        if options is not None and options.timeout is not None:
+            self.watch.limit(future, options.timeout)
+        if not self.tries_again(future):
             if future._name is None:
                 future._name = name_of(call[0])
             future._call = None
@@ -257,12 +274,33 @@ class Engine:
     def lost(self, process: Any, futures: list[ProcessFuture]) -> None:
         """Decides about the calls that were with a worker that has died; the pool goes on."""
         for future in futures:
+            self.retry_or_end(future, self.loss(process, future))
+
+    def execute(self, futures: list[ProcessFuture], task: int, killed: bool) -> None:
+        """Ends the calls that were with a worker that was killed for one of them, `task`."""
+        for future in futures:
+            if killed:
+                end(future, CancelledError("the call was killed"))
+                continue
+            title = future._title()
+            timeout = None if future._options is None else future._options.timeout
+            message = f"the call of {title} took longer than {timeout} seconds"
+            self.retry_or_end(future, TaskTimeoutError(message, timeout, title))
+
+    def retry_or_end(self, future: ProcessFuture, error: BaseException) -> None:
+        if self.tries_again(future) and not self.stopping:
             future._losses += 1
-            if self.on_worker_lost == "retry" and future._losses <= self.max_retries:
-                future._task = None
-                self.backlog.appendleft(future)
-            else:
-                end(future, self.loss(process, future))
+            future._task = None
+            self.backlog.appendleft(future)
+        else:
+            end(future, error)
+
+    def tries_again(self, future: ProcessFuture) -> bool:
+        """Whether the call is made again if its worker dies, or time is up."""
+        options = future._options
+        if options is not None and options.retries is not None:
+            return future._losses < options.retries
+        return self.on_worker_lost == "retry" and future._losses < self.max_retries
 
     def loss(self, process: Any, future: ProcessFuture | None = None) -> WorkerLostError:
         """What a call ends with whose worker has died; from 3.15 on the standard class says so in

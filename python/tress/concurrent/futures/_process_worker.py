@@ -149,7 +149,8 @@ def serve(
         worker.answer(kind, task, pickled, buffers)
 
     done = 0
-    while (task := worker.take()) is not None:
+    lives = True
+    while lives and (task := worker.take()) is not None:
         number, pickled, buffers = task
         del task
         try:
@@ -157,15 +158,18 @@ def serve(
         except Exception as error:
             del pickled, buffers
             answer(UNREADABLE, number, manners.outgoing(error))
-            worker.finish()
+            lives = worker.finish()
             continue
         del pickled, buffers
         kind, value = interrupts.call(fn, args, kwargs)
         answer(kind, number, value)
-        worker.finish()
+        lives = worker.finish()
         # A worker without work keeps nothing alive.
         del fn, args, kwargs, value
         done += 1
-        if done == max_tasks:
+        if done == max_tasks and lives:
             worker.answer(RETIRED, 0, [])
             return
+    while not lives:
+        # The owner is about to kill this process.
+        signal.pause()
