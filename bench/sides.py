@@ -43,6 +43,7 @@ _THREADING_NAMES = (
 )
 _QUEUE_NAMES = ("Queue", "PriorityQueue", "SimpleQueue")
 _FUTURES_NAMES = ("Future", "ThreadPoolExecutor", "ProcessPoolExecutor", "as_completed", "wait")
+_POOL_NAMES = ("Pool",)
 
 
 class Side:
@@ -63,12 +64,13 @@ class Side:
         return all(name in self._offers for name in names)
 
 
-def _from_modules(threading: str, queue: str, futures: str) -> dict[str, Any]:
+def _from_modules(threading: str, queue: str, futures: str, pool: str) -> dict[str, Any]:
     offers: dict[str, Any] = {}
     for module_name, names in (
         (threading, _THREADING_NAMES),
         (queue, _QUEUE_NAMES),
         (futures, _FUTURES_NAMES),
+        (pool, _POOL_NAMES),
     ):
         module = importlib.import_module(module_name)
         offers.update((name, getattr(module, name)) for name in names)
@@ -89,8 +91,8 @@ def _tress() -> Side:
 
 
 def _library(prefix: str) -> dict[str, Any]:
-    names = (prefix + name for name in ("threading", "queue", "concurrent.futures"))
-    offers = _from_modules(*names)
+    modules = ("threading", "queue", "concurrent.futures", "multiprocessing.pool")
+    offers = _from_modules(*(prefix + module for module in modules))
     offers[MULTIPROCESSING] = importlib.import_module(prefix + MULTIPROCESSING)
     return offers
 

@@ -85,6 +85,48 @@ def large_result(side: Side, operations: int) -> int:
     return _timed(side, run)
 
 
+def _timed_pool(side: Side, run: Callable[[Any], object]) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with side.Pool(WORKERS, context=multiprocessing.get_context("fork")) as pool:
+            while len(set(pool.map(work.pid, range(64), chunksize=1))) < WORKERS:
+                pass
+            start = perf_counter_ns()
+            run(pool)
+            return perf_counter_ns() - start
+
+
+def pool_apply(side: Side, operations: int) -> int:
+    """`Pool.apply`: one call at a time, there and back."""
+
+    def run(pool: Any) -> None:
+        for value in range(operations):
+            pool.apply(work.task, (value,))
+
+    return _timed_pool(side, run)
+
+
+def pool_imap_unordered(side: Side, operations: int) -> int:
+    """`Pool.imap_unordered`, each call a task of its own."""
+
+    def run(pool: Any) -> None:
+        total = sum(pool.imap_unordered(work.task, range(operations)))
+        if total != operations * (operations - 1) // 2:
+            raise RuntimeError(f"{side.name}: wrong result")
+
+    return _timed_pool(side, run)
+
+
+def pool_map(side: Side, operations: int) -> int:
+    """`Pool.map`, four chunks for each worker."""
+
+    def run(pool: Any) -> None:
+        if pool.map(work.task, range(operations))[-1] != operations - 1:
+            raise RuntimeError(f"{side.name}: wrong result")
+
+    return _timed_pool(side, run)
+
+
 CASES = (
     Case(
         name="process_submit_result",
@@ -111,6 +153,32 @@ CASES = (
         operations=200_000,
         needs=("ProcessPoolExecutor",),
         target=1.3,
+    ),
+    Case(
+        name="process_pool_apply",
+        title="processes: Pool.apply",
+        run=pool_apply,
+        operations=500,
+        needs=("Pool",),
+        target=4.0,
+        more_rounds=2,
+    ),
+    Case(
+        name="process_pool_imap_unordered",
+        title="processes: Pool.imap_unordered",
+        run=pool_imap_unordered,
+        operations=4_000,
+        needs=("Pool",),
+        target=5.0,
+        more_rounds=2,
+    ),
+    Case(
+        name="process_pool_map",
+        title="processes: Pool.map, default chunks",
+        run=pool_map,
+        operations=200_000,
+        needs=("Pool",),
+        target=1.2,
     ),
     Case(
         name="process_large_argument",

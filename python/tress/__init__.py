@@ -13,6 +13,7 @@ from tress._install import install, installed, uninstall
 if TYPE_CHECKING:
     from tress._deadlock import DeadlockError, DeadlockWarning, deadlock
     from tress._owner_died import OwnerDiedError, OwnerDiedWarning
+    from tress._task_errors import TaskTimeoutError, WorkerLostError
     from tress._waits import dump_waits, dump_waits_on, waits
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "DeadlockWarning",
     "OwnerDiedError",
     "OwnerDiedWarning",
+    "TaskTimeoutError",
+    "WorkerLostError",
     "__version__",
     "deadlock",
     "dump_waits",
@@ -37,12 +40,15 @@ _LOADED_ON_USE = {
     "DeadlockWarning": "_deadlock",
     "OwnerDiedError": "_owner_died",
     "OwnerDiedWarning": "_owner_died",
+    "TaskTimeoutError": "_task_errors",
+    "WorkerLostError": "_task_errors",
     "deadlock": "_deadlock",
     "dump_waits": "_waits",
     "dump_waits_on": "_waits",
     "waits": "_waits",
 }
-"""What stands on `ast`, `inspect` and `traceback`, which take as long to load as all the rest."""
+"""What stands on `ast`, `inspect`, `traceback` or `concurrent.futures`, which take as long to load
+as all the rest."""
 
 
 def __getattr__(name: str) -> object:

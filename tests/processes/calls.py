@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any, NoReturn
@@ -54,6 +55,50 @@ def tell_and_wait(directory: str, name: str) -> str:
     return name
 
 
+def wait_first(marker: str) -> str:
+    """Waits for ever where `marker` does not exist yet, and makes it."""
+    path = Path(marker)
+    if not path.exists():
+        path.touch()
+        signal.pause()
+    return "done"
+
+
+def count_and_wait(path: str) -> NoReturn:
+    """Adds a letter to a file, and waits for ever."""
+    with open(path, "a") as file:
+        file.write("x")
+    while True:
+        signal.pause()
+
+
+def tell_and_wait_for_both(arguments: tuple[str, str]) -> str:
+    """As `tell_and_wait`, for maps."""
+    return tell_and_wait(*arguments)
+
+
+def ignore_sigterm_and_wait(directory: str, name: str) -> str:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return tell_and_wait(directory, name)
+
+
+def kill_at(arguments: tuple[int, int]) -> int:
+    """Is killed if the two numbers are the same."""
+    number, fatal = arguments
+    if number == fatal:
+        kill_self()
+    return number
+
+
+def make_file(path: str) -> None:
+    """FileExistsError if it is there."""
+    Path(path).touch(exist_ok=False)
+
+
+def exit_in_order(code: int) -> NoReturn:
+    sys.exit(code)
+
+
 def total(data: Any) -> int:
     return sum(memoryview(data).cast("B")[::4096])
 
@@ -70,6 +115,10 @@ class Buffer:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return Buffer, (pickle.PickleBuffer(self.data),)
+
+
+class Thing:
+    """Can be referred to weakly."""
 
 
 class FailsToPickle:

@@ -61,7 +61,7 @@ def server() -> Any:
     process.start()
     assert ended(process) == 0
     process.close()
-    return fork_server._pid
+    return fork_server._launched[-1]
 
 
 @pytest.fixture
@@ -77,8 +77,7 @@ def refusing_server() -> Iterator[Any]:
 
 def forget_server() -> None:
     """Let the next start launch a new one."""
-    if fork_server._socket is not None and fork_server._pid is not None:
-        os.kill(fork_server._pid, signal.SIGKILL)
+    if fork_server._socket is not None:
         fork_server._end()
 
 
@@ -124,7 +123,7 @@ def test_a_child_starts_a_child(ctx: Any, ask: Start) -> None:
     assert grandchild != child
     if ctx.get_start_method() == "forkserver":
         # One server for the whole family.
-        assert own == fork_server._pid
+        assert own == fork_server._launched[-1]
 
 
 def test_no_descriptor_is_left(ctx: Any) -> None:
@@ -172,7 +171,7 @@ def test_the_server_is_killed_beside_its_processes(server: int) -> None:
     process = context.Process(target=sys.exit, args=(3,))
     process.start()
     assert ended(process) == 3
-    assert fork_server._pid != server
+    assert fork_server._launched[-1] != server
     for _ in range(2):
         assert ready.poll(BOUND_S)
     os.kill(ends.pid, signal.SIGUSR1)
@@ -187,7 +186,7 @@ def test_the_child_that_waits_is_killed(server: int) -> None:
         process = mp.get_context("forkserver").Process(target=sys.exit, args=(3,))
         process.start()
         assert ended(process) == 3
-    assert fork_server._pid == server
+    assert fork_server._launched[-1] == server
 
 
 def test_a_server_that_cannot_fork_says_so_and_lives(refusing_server: Any) -> None:
@@ -204,6 +203,24 @@ def test_a_server_that_cannot_fork_says_so_and_lives(refusing_server: Any) -> No
     assert ended(start()) == 3
 
 
+def test_a_server_with_a_client_left_is_let_go_of(server: int) -> None:
+    context = mp.get_context("forkserver")
+    ready, told = context.Pipe(duplex=False)
+    running = context.Process(target=jobs.say_and_wait, args=(told,))
+    running.start()
+    assert ready.poll(BOUND_S)
+    forget_server()
+    process = context.Process(target=sys.exit, args=(3,))
+    process.start()
+    assert ended(process) == 3
+    assert fork_server._launched[-1] != server
+    os.kill(running.pid, signal.SIGUSR1)
+    assert ended(running) == 5
+    wait_for_end(server)
+    forget_server()
+    assert server not in fork_server._launched, "it is reaped"
+
+
 def test_too_many_descriptors() -> None:
     with pytest.raises(ValueError, match=r"^fds: 300 are too many to send, 248 is the most$"):
         fork_server.start(b"", [0] * 300)
@@ -217,7 +234,7 @@ def test_a_forked_process_uses_the_server_of_its_parent(server: int) -> None:
     assert receiver.poll(BOUND_S)
     receiver.recv()
     assert ended(process) == 0
-    assert fork_server._pid == server
+    assert fork_server._launched[-1] == server
     assert children_of(server), "the server lives"
 
 
@@ -231,7 +248,7 @@ if __name__ == "__main__":
     process = mp.get_context("forkserver").Process(target=jobs.nothing)
     process.start()
     process.join()
-    print(fork_server._pid, flush=True)
+    print(fork_server._launched[-1], flush=True)
     sys.stdin.read()
 """
 

@@ -20,6 +20,8 @@ MODULES = (
     "multiprocessing",
     "multiprocessing.connection",
     "multiprocessing.synchronize",
+    "multiprocessing.pool",
+    "multiprocessing.dummy",
 )
 BESIDE = "Beside `__all__`"
 SUPPORTED = [(3, minor) for minor in range(11, 16)]

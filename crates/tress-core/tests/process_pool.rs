@@ -202,7 +202,7 @@ fn one_that_dies_having_answered_loses_nothing_whoever_reads_it() {
                 answer(worker, 7, b"done");
                 std::mem::forget(task);
                 if finishes {
-                    worker.finish();
+                    assert!(worker.finish());
                 }
                 if reads {
                     assert_eq!(pool.read().len(), 1);
@@ -212,6 +212,26 @@ fn one_that_dies_having_answered_loses_nothing_whoever_reads_it() {
             assert_eq!(found, (left, NOTHING.into()), "finishes: {finishes}, reads: {reads}");
         }
     }
+}
+
+#[test]
+fn a_worker_is_killed_for_the_task_that_it_is_at_or_not_at_all() {
+    let pool = Pool::create().unwrap();
+    let (number, mut worker) = hire(&pool);
+    for id in [5, 6] {
+        pool.offer(id, &[b"x"]).unwrap();
+    }
+    assert_eq!(next(&mut worker).unwrap().id, 5);
+    assert!(!pool.condemn(number, 6));
+    assert!(worker.finish());
+    assert!(!pool.condemn(number, 5));
+    assert_eq!(next(&mut worker).unwrap().id, 6);
+    assert!(pool.condemn(number, 6));
+    assert!(!pool.condemn(number, 6));
+    assert_eq!(pool.current(number).map(|(id, _)| id), Some(6));
+    assert!(!worker.finish());
+    assert_eq!(pool.bury(number).1, [6]);
+    assert_eq!(pool.current(number), None);
 }
 
 #[test]

@@ -62,8 +62,8 @@ class ForkServer:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._pid: int | None = None
-        self._owner = 0
+        # Those that this process has launched, until they are reaped: the last is the one in use.
+        self._launched: list[int] = []
         self._inherited = False
         # What of tress it has installed, and its children have with it.
         self._strands: tuple[str, ...] = ()
@@ -132,8 +132,8 @@ class ForkServer:
                     return self._socket, False
                 self._end()
             self._strands = strands()
-            self._socket, self._pid = _launch()
-            self._owner = os.getpid()
+            self._socket, pid = _launch()
+            self._launched.append(pid)
             return self._socket, True
 
     def _is_outdated(self) -> bool:
@@ -143,19 +143,23 @@ class ForkServer:
         return self._strands != strands() or (self._inherited and _preload() != ["__main__"])
 
     def _end(self) -> None:
+        """Ask the server no more. It ends when its other clients, if it has any, have ended too."""
         assert self._socket is not None
         self._socket.close()
         self._socket = None
         self._inherited = False
-        pid, self._pid = self._pid, None
-        if pid is not None and self._owner == os.getpid():
-            try:
-                os.waitpid(pid, 0)
-            except ChildProcessError:
-                pass  # reaped by somebody who waits for any child
+        self._launched = [pid for pid in self._launched if not _is_reaped(pid)]
 
     def _at_fork(self) -> None:
         self._lock = threading.Lock()
+        self._launched.clear()
+
+
+def _is_reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True  # by somebody who waits for any child
 
 
 def is_gone(end: socket.socket) -> bool:

@@ -6,7 +6,7 @@ both libraries, whichever of them it is chosen in: what a new process is told co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing import context as _std
 from multiprocessing.context import (
     AuthenticationError as AuthenticationError,
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 if TYPE_CHECKING:
     from multiprocessing import queues
 
-    from tress.multiprocessing import synchronize
+    from tress.multiprocessing import pool, synchronize
     from tress.multiprocessing.connection import Connection
     from tress.multiprocessing.synchronize import Robust
 
@@ -136,6 +136,29 @@ class BaseContext(_std.BaseContext):
         queue = super().JoinableQueue(maxsize)
         _let_permits_travel(queue)
         return queue
+
+    def Pool(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        *,
+        on_worker_lost: str = "fail_task",
+        max_retries: int = 3,
+    ) -> pool.Pool:
+        """Returns a pool of worker processes: see `tress.multiprocessing.pool.Pool`."""
+        from tress.multiprocessing.pool import Pool
+
+        return Pool(
+            processes,
+            initializer,
+            initargs,
+            maxtasksperchild,
+            context=self.get_context(),
+            on_worker_lost=on_worker_lost,
+            max_retries=max_retries,
+        )
 
     @overload  # type: ignore[override]
     def get_context(self, method: None = None) -> BaseContext: ...

@@ -3,6 +3,7 @@
 #[cfg(not(loom))]
 pub mod arena;
 pub mod condition;
+pub mod current;
 pub mod event;
 pub mod frames;
 #[cfg(not(loom))]

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::arena::{Arena, Block, Lease};
+use super::current::Current;
 use super::idle::Idle;
 use super::listening::{Listening, Whom};
 use super::rest::Rest;
@@ -138,9 +139,9 @@ impl Shared {
         self.segment.word(AWAKE + 4 * worker as usize)
     }
 
-    /// One more than the number of the task that `worker` has; 0 for none.
-    pub(super) fn current(&self, worker: u32) -> &std::sync::atomic::AtomicU64 {
-        self.segment.double_word(CURRENT + 8 * worker as usize)
+    /// The task that `worker` is at.
+    pub(super) fn current(&self, worker: u32) -> Current<'_> {
+        Current::new(self.segment.double_word(CURRENT + 8 * worker as usize))
     }
 
     /// When `worker` began it.
@@ -367,16 +368,23 @@ impl Pool {
 
     /// The task that `worker` is at, and since when, in nanoseconds of the monotonic clock.
     pub fn current(&self, worker: u32) -> Option<(u64, u64)> {
-        let id = self.shared.current(worker).load(Ordering::Acquire).checked_sub(1)?;
+        let id = self.shared.current(worker).task()?;
         Some((id, self.shared.began(worker).load(Ordering::Relaxed)))
     }
 
     /// Notes that the task which `worker` is at is to be broken off; false if it is at none. The worker looks when it begins the
     /// call; one that has begun it needs a signal.
     pub fn interrupt(&self, worker: u32) -> bool {
-        let current = self.shared.current(worker).load(Ordering::SeqCst);
-        self.shared.interrupted(worker).store(current, Ordering::SeqCst);
-        current != 0
+        let task = self.shared.current(worker).task();
+        self.shared.interrupted(worker).store(task.map_or(0, |id| id + 1), Ordering::SeqCst);
+        task.is_some()
+    }
+
+    /// Decides that `worker` is to be killed for task `id`; false if it is not at that. It takes no other task from here on, and
+    /// what it may still answer counts.
+    #[must_use]
+    pub fn condemn(&self, worker: u32, id: u64) -> bool {
+        self.shared.current(worker).condemn(id)
     }
 
     /// What workers have answered since the last look.
@@ -460,7 +468,7 @@ impl Pool {
             tasks.free_slot(slot);
         }
         // The one that it was at, unless it is the same or had been answered.
-        let current = self.shared.current(worker).swap(0, Ordering::SeqCst).checked_sub(1);
+        let current = self.shared.current(worker).bury();
         lost.extend(current.filter(|id| !lost.contains(id) && reader.answered != Some(*id)));
         for lease in reader.kept {
             self.producer.lock().arena.take_back(lease);

@@ -73,7 +73,7 @@ impl Worker {
         let get = |index| self.shared.slot_word(slot, index).load(Ordering::Relaxed);
         let (id, len) = (get(0), get(1));
         self.shared.began(self.number).store(now_ns(), Ordering::Relaxed);
-        self.shared.current(self.number).store(id.wrapping_add(1), Ordering::Release);
+        self.shared.current(self.number).begin(id);
         self.task = Some(id);
         let payload = if len == IN_BLOCK {
             Payload::Block(Block::borrow(&self.shared.segment, BLOCKS, get(2) as usize, get(3) as usize)?)
@@ -189,14 +189,14 @@ impl Worker {
 
     /// Whether the owner wants the present task broken off.
     pub fn is_interrupted(&self) -> bool {
-        let current = self.shared.current(self.number).load(Ordering::SeqCst);
-        current != 0 && self.shared.interrupted(self.number).load(Ordering::SeqCst) == current
+        let interrupted = self.shared.interrupted(self.number).load(Ordering::SeqCst).checked_sub(1);
+        interrupted.is_some() && interrupted == self.shared.current(self.number).task()
     }
 
-    /// The task is over.
-    pub fn finish(&mut self) {
-        self.task = None;
-        self.shared.current(self.number).store(0, Ordering::Release);
+    /// The task is over. False if the owner has decided to kill this worker: it takes no other.
+    #[must_use]
+    pub fn finish(&mut self) -> bool {
+        self.task.take().is_none_or(|id| self.shared.current(self.number).finish(id))
     }
 
     /// Tells the pool's owner that there is something to read.

@@ -24,7 +24,7 @@ pub fn echo(worker: &mut Worker) {
     while let Some(task) = next(worker) {
         answer(worker, task.id, &bytes(&task.payload));
         drop(task);
-        worker.finish();
+        assert!(worker.finish());
     }
 }
 

@@ -405,6 +405,16 @@ impl ProcessPool {
         self.pool.interrupt(worker)
     }
 
+    /// The task that `worker` is at, and since when, in nanoseconds of the monotonic clock.
+    fn current(&self, worker: u32) -> Option<(u64, u64)> {
+        self.pool.current(worker)
+    }
+
+    /// Decides that `worker` is to be killed for task `id`; False if it is not at that.
+    fn condemn(&self, worker: u32, id: u64) -> bool {
+        self.pool.condemn(worker, id)
+    }
+
     /// Gives memory of large tasks that workers are done with to the system; whether no more is to come back.
     fn trim(&self) -> bool {
         self.pool.trim()

@@ -107,12 +107,10 @@ impl PoolWorker {
         self.with(|worker| Ok(worker.is_interrupted()))
     }
 
-    /// The task is over, and whatever becomes of this process from here on is nothing to it.
-    fn finish(&self) -> PyResult<()> {
-        self.with(|worker| {
-            worker.finish();
-            Ok(())
-        })
+    /// The task is over, and whatever becomes of this process from here on is nothing to it. False if the pool's owner has decided
+    /// to kill this process: it must not take another.
+    fn finish(&self) -> PyResult<bool> {
+        self.with(|worker| Ok(worker.finish()))
     }
 }
 

@@ -20,6 +20,7 @@ EXCEPTION = 1
 UNREADABLE = 2
 RETIRED = 3
 FAILED_TO_BEGIN = 4
+BEGUN = 5
 
 
 class PassedFd:
@@ -53,19 +54,28 @@ class Seat:
         )
 
 
-def _outgoing(error: BaseException) -> Any:
-    """`error`, to be pickled together with the text of its traceback."""
-    traceback: Any = error.__traceback__
-    return _ExceptionWithTraceback(error, traceback)
+class Manners:
+    """What a worker makes of errors: as the workers of an executor do."""
 
+    ends_on_exit = False
+    """Whether SystemExit in a call ends the worker, rather than the call alone."""
 
-def _answer(worker: _native.PoolWorker, kind: int, task: int, value: Any) -> None:
-    try:
-        pickled, buffers = dumps(value)
-    except BaseException as error:
-        kind = EXCEPTION
-        pickled, buffers = dumps(_outgoing(error))
-    worker.answer(kind, task, pickled, buffers)
+    @staticmethod
+    def outgoing(error: BaseException) -> Any:
+        """`error`, to be pickled together with the text of its traceback."""
+        traceback: Any = error.__traceback__
+        return _ExceptionWithTraceback(error, traceback)
+
+    @classmethod
+    def unpicklable(cls, error: BaseException, value: Any) -> Any:
+        """What is answered in place of a `value` that cannot be pickled."""
+        return cls.outgoing(error)
+
+    @staticmethod
+    def failed_to_begin() -> bool:
+        """The initializer has raised; whether the worker is to end by that exception."""
+        LOGGER.critical("Exception in initializer:", exc_info=True)
+        return False
 
 
 class _Interrupts:
@@ -75,8 +85,9 @@ class _Interrupts:
     just been taken, or the answer that is about to be given.
     """
 
-    def __init__(self, worker: _native.PoolWorker) -> None:
+    def __init__(self, worker: _native.PoolWorker, manners: type[Manners]) -> None:
         self.worker = worker
+        self.manners = manners
         self.welcome = False
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._receive)
@@ -101,9 +112,11 @@ class _Interrupts:
                 return RESULT, result
             except BaseException as error:
                 self.welcome = False
-                return EXCEPTION, _outgoing(error)
+                if isinstance(error, SystemExit) and self.manners.ends_on_exit:
+                    raise
+                return EXCEPTION, self.manners.outgoing(error)
         except KeyboardInterrupt as late:
-            return EXCEPTION, _outgoing(late)
+            return EXCEPTION, self.manners.outgoing(late)
 
 
 def serve(
@@ -111,36 +124,52 @@ def serve(
     initializer: Callable[..., object] | None,
     initargs: tuple[Any, ...],
     max_tasks: int | None,
+    manners: type[Manners],
 ) -> None:
     """Takes tasks and answers them until the pool closes, or `max_tasks` are done."""
     worker = seat.take()
     _native.end_with(seat.owner)
-    interrupts = _Interrupts(worker)
+    interrupts = _Interrupts(worker, manners)
     if initializer is not None:
         try:
             initializer(*initargs)
         except BaseException:
-            LOGGER.critical("Exception in initializer:", exc_info=True)
             worker.answer(FAILED_TO_BEGIN, 0, [])
+            if manners.failed_to_begin():
+                raise
             return
+    worker.answer(BEGUN, 0, [])
+
+    def answer(kind: int, task: int, value: Any) -> None:
+        try:
+            pickled, buffers = dumps(value)
+        except BaseException as error:
+            kind = EXCEPTION
+            pickled, buffers = dumps(manners.unpicklable(error, value))
+        worker.answer(kind, task, pickled, buffers)
+
     done = 0
-    while (task := worker.take()) is not None:
+    lives = True
+    while lives and (task := worker.take()) is not None:
         number, pickled, buffers = task
         del task
         try:
             fn, args, kwargs = loads(pickled, buffers=buffers)
         except Exception as error:
             del pickled, buffers
-            _answer(worker, UNREADABLE, number, _outgoing(error))
-            worker.finish()
+            answer(UNREADABLE, number, manners.outgoing(error))
+            lives = worker.finish()
             continue
         del pickled, buffers
         kind, value = interrupts.call(fn, args, kwargs)
-        _answer(worker, kind, number, value)
-        worker.finish()
+        answer(kind, number, value)
+        lives = worker.finish()
         # A worker without work keeps nothing alive.
         del fn, args, kwargs, value
         done += 1
-        if done == max_tasks:
+        if done == max_tasks and lives:
             worker.answer(RETIRED, 0, [])
             return
+    while not lives:
+        # The owner is about to kill this process.
+        signal.pause()

@@ -19,13 +19,12 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from tress._task_errors import TaskTimeoutError as TaskTimeoutError, WorkerLostError
 from tress.concurrent.futures._base import Future, cpu_count
-from tress.concurrent.futures._process_pool import (
-    Collector,
-    Engine,
-    ProcessFuture,
-    WorkerLostError,
-)
+from tress.concurrent.futures._process_collector import ExecutorCollector
+from tress.concurrent.futures._process_future import ProcessFuture
+from tress.concurrent.futures._process_options import Options, options
+from tress.concurrent.futures._process_pool import Engine
 
 __all__ = ["BrokenProcessPool", "ProcessPoolExecutor", "WorkerLostError"]
 
@@ -71,6 +70,19 @@ def _chained(lists: Iterator[list[_T]]) -> Iterator[_T]:
         items.reverse()
         while items:
             yield items.pop()
+
+
+def check_policy(on_worker_lost: str, max_retries: int) -> None:
+    """ValueError or TypeError if these do not say what becomes of the calls of lost workers."""
+    if on_worker_lost not in _POLICIES:
+        raise ValueError(
+            f"on_worker_lost must be one of {', '.join(map(repr, _POLICIES))},"
+            f" not {on_worker_lost!r}"
+        )
+    if not isinstance(max_retries, int):
+        raise TypeError(f"max_retries must be an int, not {type(max_retries).__name__}")
+    if max_retries < 0:
+        raise ValueError(f"max_retries must be at least 0, not {max_retries}")
 
 
 class ProcessPoolExecutor(_StandardExecutor):
@@ -126,15 +138,7 @@ class ProcessPoolExecutor(_StandardExecutor):
                     "max_tasks_per_child is incompatible with the 'fork' multiprocessing start"
                     " method; supply a different mp_context."
                 )
-        if on_worker_lost not in _POLICIES:
-            raise ValueError(
-                f"on_worker_lost must be one of {', '.join(map(repr, _POLICIES))},"
-                f" not {on_worker_lost!r}"
-            )
-        if not isinstance(max_retries, int):
-            raise TypeError(f"max_retries must be an int, not {type(max_retries).__name__}")
-        if max_retries < 0:
-            raise ValueError(f"max_retries must be at least 0, not {max_retries}")
+        check_policy(on_worker_lost, max_retries)
         self._max_workers = max_workers
         self._mp_context = mp_context
         self._safe_to_dynamically_spawn_children = not forks
@@ -165,9 +169,12 @@ class ProcessPoolExecutor(_StandardExecutor):
         Raises RuntimeError after `shutdown`, and BrokenProcessPool when the pool is broken. What
         cannot be pickled ends the future, and nothing else.
         """
+        return self._submit((fn, args, kwargs), None)
+
+    def _submit(self, call: tuple[Any, ...], options: Options | None) -> Future[Any]:
         engine = self._engine
         engine.pool.check_here()
-        future = ProcessFuture(engine, (fn, args, kwargs))
+        future = ProcessFuture(engine, call, options)
         with engine.lock:
             self._check_open()
             if self._executor_manager_thread is None:
@@ -181,6 +188,19 @@ class ProcessPoolExecutor(_StandardExecutor):
             # They have died, and the collector did not know of more work.
             engine.pool.wake_collector()
         return future
+
+    def with_options(
+        self, *, timeout: float | None = None, retries: int | None = None
+    ) -> ExecutorWithOptions:
+        """Returns this executor as it is for calls with options; ours.
+
+        `timeout` is how many seconds a worker may take for a call, from when it begins it. One that
+        takes longer is killed, and another takes its place; the call ends with TaskTimeoutError,
+        which is a TimeoutError. `retries` is how often a call is made again that took too long
+        or whose worker died; None is for what `on_worker_lost` says. With `map` and a `chunksize`
+        a call is a chunk.
+        """
+        return ExecutorWithOptions(self, options(timeout, retries))
 
     def _adjust_process_count(self) -> None:
         """Starts one more worker, if all are busy and there may be more."""
@@ -202,7 +222,7 @@ class ProcessPoolExecutor(_StandardExecutor):
         engine = self._engine
         if not self._safe_to_dynamically_spawn_children:
             engine.start_workers(self._max_workers)
-        collector = Collector(self, engine)
+        collector = ExecutorCollector(self, engine)
         collector.start()
         self._executor_manager_thread = collector
 
@@ -300,3 +320,37 @@ class ProcessPoolExecutor(_StandardExecutor):
         numbers = ", ".join(f"{name}={value}" for name, value in self.statistics().items())
         state = " broken" if self._broken else " shut down" if self._shutdown_thread else ""
         return f"<{type(self).__name__}{state} max_workers={self._max_workers} {numbers}>"
+
+
+class ExecutorWithOptions(Executor):
+    """An executor, for calls with options: what `ProcessPoolExecutor.with_options` returns."""
+
+    def __init__(self, executor: ProcessPoolExecutor, options: Options) -> None:
+        self._executor = executor
+        self._options = options
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """As the executor's own."""
+        return self._executor._submit((fn, args, kwargs), self._options)
+
+    def map(
+        self,
+        fn: Callable[..., _T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        **kwargs: Any,
+    ) -> Iterator[_T]:
+        """As the executor's own; this `timeout` is how long the caller waits."""
+        own: Any = ProcessPoolExecutor.map
+        results: Iterator[_T] = own(
+            self, fn, *iterables, timeout=timeout, chunksize=chunksize, **kwargs
+        )
+        return results
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Shuts the executor down."""
+        self._executor.shutdown(wait, cancel_futures=cancel_futures)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._executor!r}: {self._options}>"

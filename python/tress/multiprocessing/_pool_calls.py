@@ -1,0 +1,184 @@
+"""The methods by which calls are given to a pool, which may be one with options."""
+
+from __future__ import annotations
+
+import multiprocessing.pool as _std_module
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+from weakref import WeakValueDictionary
+
+from tress.concurrent.futures._process_future import ProcessFuture, name_of
+from tress.concurrent.futures._process_options import Options
+from tress.multiprocessing._pool_results import (
+    AT_ONCE,
+    ApplyResult,
+    IMapIterator,
+    IMapUnorderedIterator,
+    MapResult,
+    chunks,
+)
+
+# Its private names are used.
+_std: Any = _std_module
+
+mapstar = _std.mapstar
+starmapstar = _std.starmapstar
+
+
+class Calls:
+    """Gives calls to an engine."""
+
+    _engine: Any
+    # The jobs of more than one task that are or were there.
+    _jobs: WeakValueDictionary[int, Any]
+    _options: Options | None = None
+
+    def _check_running(self) -> None:
+        raise NotImplementedError
+
+    def apply(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},
+    ) -> Any:
+        """Returns what `func(*args, **kwds)` returns in a worker, or raises what it raises."""
+        self._check_running()
+        future = ProcessFuture(self._engine, (func, args, kwds), self._options)
+        self._engine.enter(future)
+        return future.result()
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> ApplyResult:
+        """As `apply`, but returns at once what will have the result.
+
+        When it is there, one of the callbacks is called with the result or the exception, in a
+        thread of the pool; what it raises is reported by `threading.excepthook`.
+        """
+        self._check_running()
+        result = ApplyResult(self, callback, error_callback, (func, args, kwds))
+        self._engine.enter(result)
+        return result
+
+    def map(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
+    ) -> list[Any]:
+        """Returns the list of what `func` returns for each item, called in the workers.
+
+        `chunksize` items make a task, by default so many that each worker has four. All calls are
+        made, also when one raises; then the exception of the first that did is raised.
+        """
+        result: list[Any] = self._map(func, iterable, mapstar, chunksize).get()
+        return result
+
+    def map_async(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> MapResult:
+        """As `map`, but returns at once what will have the list. Callbacks: see `apply_async`."""
+        return self._map(func, iterable, mapstar, chunksize, callback, error_callback)
+
+    def starmap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+    ) -> list[Any]:
+        """As `map`, for a function that is called with each item's items as its arguments."""
+        result: list[Any] = self._map(func, iterable, starmapstar, chunksize).get()
+        return result
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> MapResult:
+        """As `starmap`, but returns at once what will have the list."""
+        return self._map(func, iterable, starmapstar, chunksize, callback, error_callback)
+
+    def _map(
+        self,
+        func: Callable[..., Any],
+        iterable: Any,
+        mapper: Callable[..., Any],
+        chunksize: int | None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> MapResult:
+        self._check_running()
+        if not hasattr(iterable, "__len__"):
+            iterable = list(iterable)
+        length = len(iterable)
+        if chunksize is None:
+            chunksize = -(-length // (len(self._engine.members()) * 4 or 4))
+        if length == 0:
+            chunksize = 0
+        calls = chunks(mapper, func, iterable, chunksize)
+        result = MapResult(self, chunksize, length, callback, error_callback, calls, name_of(func))
+        if chunksize <= 0:
+            return result
+        self._jobs[result._job] = result
+        if type(iterable) in (list, tuple, range) and length <= AT_ONCE * chunksize:
+            self._engine.begin_feed()
+            try:
+                for part in result.tasks():
+                    self._engine.feed(part)
+                result.all_fed()
+            finally:
+                self._engine.end_feed()
+        else:
+            self._engine.feeder.put(result)
+        return result
+
+    def imap(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1
+    ) -> IMapIterator:
+        """Returns an iterator over what `func` returns for each item, in order.
+
+        `iterable` is read by a thread of the pool, some hundreds of items ahead of the workers. The
+        iterator's `next(timeout)` waits no longer than that many seconds.
+        """
+        return self._imap(IMapIterator, func, iterable, chunksize)
+
+    def imap_unordered(
+        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1
+    ) -> IMapIterator:
+        """As `imap`, the results in the order in which they come."""
+        return self._imap(IMapUnorderedIterator, func, iterable, chunksize)
+
+    def _imap(
+        self,
+        kind: type[IMapIterator],
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int,
+    ) -> IMapIterator:
+        self._check_running()
+        if chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize!r}")
+        if chunksize == 1:
+            calls = _singly(func, iterable)
+        else:
+            calls = chunks(mapstar, func, iterable, chunksize)
+        result = kind(self, calls, name_of(func), chunked=chunksize > 1)
+        self._jobs[result._job] = result
+        self._engine.feeder.put(result)
+        return result
+
+
+def _singly(func: Callable[[Any], Any], iterable: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    for item in iterable:
+        yield func, (item,), {}
