@@ -147,7 +147,7 @@ class Engine:
             end(future, MemoryError(f"no room in shared memory for a call of {size} bytes"))
             return True
         if is_large and not self.trims:
-            # Now that it is lent: a collector that looked before would see nothing, and no more look.
+            # Not before it is lent: a collector that sees nothing lent looks no more.
             self.trims = True
             self.pool.wake_collector()
         future._task = task
