@@ -33,16 +33,16 @@ def main(
     options = _parse(arguments, programs)
     console = console or Console()
     compile_package()
-    chosen = [program for program in programs if options.only in program.path]
+    chosen = [program for program in programs if options.only in program.name]
     table = _new_table(options.rounds)
     _add_row(table, "(nothing: start and end)", None, start_up(max(options.rounds, 3)))
     comparisons = []
     with console.status("") as status:
         for program in chosen:
-            status.update(f"{program.path} on plain Python and on tress")
+            status.update(f"{program.name} on plain Python and on tress")
             comparison = compare(program, folder=folder, rounds=options.rounds)
             comparisons.append(comparison)
-            _add_row(table, program.path, comparison.difference is None, comparison.seconds)
+            _add_row(table, program.name, comparison.difference is None, comparison.seconds)
     console.print(table)
     _explain(console, comparisons)
     good = all(comparison.difference is None for comparison in comparisons)
@@ -56,12 +56,12 @@ def _parse(arguments: Sequence[str] | None, programs: Sequence[Program]) -> argp
     parser.add_argument(
         "--rounds", type=int, default=5, help="runs of each program on each side (default 5)"
     )
-    parser.add_argument("--only", default="", help="only programs whose path has this in it")
+    parser.add_argument("--only", default="", help="only programs whose name has this in it")
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error(f"--rounds must be at least 1, not {options.rounds}")
-    if not any(options.only in program.path for program in programs):
-        parser.error(f"--only: no program has {options.only!r} in its path")
+    if not any(options.only in program.name for program in programs):
+        parser.error(f"--only: no program has {options.only!r} in its name")
     return options
 
 
@@ -89,7 +89,7 @@ def _add_row(table: Table, name: str, same: bool | None, seconds: dict[str, floa
 def _explain(console: Console, comparisons: Sequence[Comparison]) -> None:
     for comparison in comparisons:
         if comparison.difference is not None:
-            console.print(f"{comparison.program.path}: {comparison.difference}", markup=False)
+            console.print(f"{comparison.program.name}: {comparison.difference}", markup=False)
     same = sum(comparison.difference is None for comparison in comparisons)
     console.print(f"{same} of {len(comparisons)} programs gave the same output on both.\n")
 

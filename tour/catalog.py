@@ -23,15 +23,54 @@ class Program(NamedTuple):
     """Whether the lines may come in any order."""
     pieces: str | None = None
     """For a program whose threads print into each other's lines: a pattern of what stays whole."""
+    varies: str | None = None
+    """A pattern of what is another in every run: a process's number, a time."""
+    most_rounds: int = 100
+    """How often the tour runs it at most."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in a table."""
+        return " ".join([self.path, *self.arguments])
 
     def settle(self, output: str) -> list[str]:
         """Bring an output into the form in which all correct outputs are equal."""
+        if self.varies is not None:
+            output = re.sub(self.varies, "...", output)
         if self.pieces is not None:
             rest = re.sub(self.pieces, "", output)
             return [*sorted(re.findall(self.pieces, output)), "".join(sorted(rest))]
         lines = output.splitlines()
         return sorted(lines) if self.any_order else lines
 
+
+NUMBERS_AND_TIMES = r"(?<=pid=)\d+|(?<=母进程: )\d+|[\d.]+(?=秒)"
+
+LINES_OF_TWO = r"子进程 \(pid=\.\.\.\) (?:开始|完成, 结果: 2\*\*\d+ = \d+)"
+
+OF_PROCESSES = (
+    Program("processes/create_by_process.py", pieces=LINES_OF_TWO, varies=NUMBERS_AND_TIMES),
+    Program("processes/create_by_subclass.py", pieces=LINES_OF_TWO, varies=NUMBERS_AND_TIMES),
+    Program("processes/process_methods.py"),
+    Program("processes/daemon.py"),
+    Program("processes/pool_map.py"),
+    Program("processes/pool_results.py"),
+    Program("processes/pool_methods.py"),
+    Program("processes/queue_put_get.py"),
+    Program("processes/pipe_ends.py"),
+    Program("processes/lock.py"),
+    Program("processes/rlock.py"),
+    Program("processes/semaphore.py"),
+    Program("processes/condition.py"),
+    Program("processes/event.py"),
+    Program("processes/barrier.py"),
+    Program("processes/shared_values.py"),
+    Program("processes/manager.py"),
+    Program("processes/cpu_count.py"),
+    Program("processes/is_prime.py"),
+    Program("processes/executor_methods.py"),
+)
+"""Each is run with every start method, named on its command line; the output is the same."""
 
 PROGRAMS = (
     Program("threads/create_by_target.py", pieces=r"Thread \d: \d"),
@@ -63,6 +102,11 @@ PROGRAMS = (
     Program("generators/producer_consumer.py"),
     Program("generators/yield_from.py"),
     Program("workload/crawler.py"),
+    *(
+        program._replace(arguments=(method,), most_rounds=2)
+        for program in OF_PROCESSES
+        for method in ("fork", "spawn", "forkserver")
+    ),
 )
 
 DEADLOCK = Program("threads/deadlock.py")

@@ -70,11 +70,14 @@ def _run_command(command: Sequence[str], limit_s: float) -> Outcome:
 
 
 def compare(program: Program, *, folder: Path, rounds: int) -> Comparison:
-    """Run a program `rounds` times on each side, in turn, and compare every run with the first."""
+    """Run a program on each side, in turn, and compare every run with the first.
+
+    Each side gets `rounds` runs, or as many as the program is given at most.
+    """
     fastest: dict[str, float] = {}
     first: Outcome | None = None
     difference = None
-    for turn in range(rounds):
+    for turn in range(min(rounds, program.most_rounds)):
         # Each side goes first every other time: whatever the one leaves warm serves the other.
         sides = list(SIDES) if turn % 2 == 0 else list(reversed(SIDES))
         for side in sides:

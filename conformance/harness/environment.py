@@ -8,11 +8,14 @@ own environment: hence an environment of the run's own, with one such file on tr
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+
+from conformance.harness.start import WORKER
 
 CONFORMANCE = Path(__file__).resolve().parent.parent
 
@@ -30,6 +33,8 @@ class Environment:
 
     python: Path
     reports: Path
+    # The standard names that tress replaces there, with their modules.
+    replaced: frozenset[str] = frozenset()
 
 
 def tress_location() -> Path:
@@ -76,25 +81,26 @@ def make(directory: Path, side: str) -> Environment:
         )
     python = root / "bin" / "python"
     (site / "tress_conformance.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if side == "tress":
-        _check_that_it_starts(python, location)
-    return Environment(python, reports)
+    replaced = _check_that_it_starts(python, location) if side == "tress" else frozenset()
+    return Environment(python, reports, replaced)
 
 
 _CHECK = """
-import pathlib, sys, tress
+import json, pathlib, sys, tress
 import conformance.harness.start as start
 found = str(pathlib.Path(tress.__file__).resolve().parent.parent)
 if found != sys.argv[1]:
     sys.exit(f"tress was to be taken from {sys.argv[1]}, and comes from {found}")
 if not start.originals:
     sys.exit("tress.install() replaced nothing")
+print(json.dumps([".".join(key) for key in start.originals]))
 """
 
 
-def _check_that_it_starts(python: Path, location: Path) -> None:
+def _check_that_it_starts(python: Path, location: Path) -> frozenset[str]:
     done = subprocess.run(
-        [str(python), "-I", "-c", _CHECK, str(location)],
+        # As a worker it has all the modules loaded in which something is replaced.
+        [str(python), "-I", "-c", _CHECK, str(location), WORKER],
         env=variables(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -106,3 +112,4 @@ def _check_that_it_starts(python: Path, location: Path) -> None:
         raise EnvironmentUnavailable(
             f"an interpreter with tress in place does not start:\n{done.stderr.strip()}"
         )
+    return frozenset(json.loads(done.stdout))

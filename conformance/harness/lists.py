@@ -32,9 +32,11 @@ class Entry:
     without_tress: bool = False
     # For the same: tress's objects are among its helpers.
     uses_tress: bool = False
+    # For the same: it holds as long as tress does not replace this standard name.
+    while_standard: str = ""
 
     def covers(self, suite: str, test: str) -> bool:
-        return suite == self.suite and fnmatch.fnmatchcase(test, self.test)
+        return fnmatch.fnmatchcase(suite, self.suite) and fnmatch.fnmatchcase(test, self.test)
 
 
 def _entry(path: Path, table: dict[str, Any], number: int, keys: set[str]) -> Entry:
@@ -46,8 +48,11 @@ def _entry(path: Path, table: dict[str, Any], number: int, keys: set[str]) -> En
         value = table.get(key)
         if not isinstance(value, str) or not value.strip():
             raise BadList(f"{where}: {key} must be a string that says something, not {value!r}")
-    if table["suite"] not in {suite.name for suite in SUITES}:
+    if not any(fnmatch.fnmatchcase(suite.name, table["suite"]) for suite in SUITES):
         raise BadList(f"{where}: no suite is named {table['suite']!r}")
+    while_standard = table.get("while_standard", "")
+    if not isinstance(while_standard, str):
+        raise BadList(f"{where}: while_standard must be a string, not {while_standard!r}")
     pythons = table.get("pythons", list(PYTHONS))
     if not isinstance(pythons, list) or not pythons or not set(pythons) <= set(PYTHONS):
         raise BadList(f"{where}: pythons must be a list out of {', '.join(PYTHONS)}")
@@ -60,12 +65,23 @@ def _entry(path: Path, table: dict[str, Any], number: int, keys: set[str]) -> En
         test=table["test"],
         pythons=tuple(pythons),
         reason=" ".join(table["reason"].split()),
+        while_standard=while_standard,
         **flags,
     )
 
 
-def read(path: Path, kind: str, python: str, *, patterns: bool) -> list[Entry]:
-    """The entries of `kind` in a file that hold for one version of Python, such as "3.14"."""
+def read(
+    path: Path,
+    kind: str,
+    python: str,
+    *,
+    patterns: bool,
+    replaced: frozenset[str] = frozenset(),
+) -> list[Entry]:
+    """The entries of `kind` in a file that hold for one version of Python, such as "3.14".
+
+    `replaced` are the standard names that tress replaces.
+    """
     with path.open("rb") as file:
         try:
             content = tomllib.load(file)
@@ -73,7 +89,9 @@ def read(path: Path, kind: str, python: str, *, patterns: bool) -> list[Entry]:
             raise BadList(f"{path.name}: {error}") from error
     if set(content) - {kind}:
         raise BadList(f"{path.name}: only [[{kind}]] entries are known")
-    keys = {"suite", "test", "pythons", "reason"} | (set(_FLAGS) if patterns else set())
+    keys = {"suite", "test", "pythons", "reason"}
+    if patterns:
+        keys |= {*_FLAGS, "while_standard"}
     entries = [
         _entry(path, table, number, keys)
         for number, table in enumerate(content.get(kind, []), start=1)
@@ -81,7 +99,11 @@ def read(path: Path, kind: str, python: str, *, patterns: bool) -> list[Entry]:
     for entry in entries:
         if not patterns and set(entry.test) & set("*?["):
             raise BadList(f"{path.name}: {entry.test!r} is a pattern; name each test")
-    return [entry for entry in entries if python in entry.pythons]
+    return [
+        entry
+        for entry in entries
+        if python in entry.pythons and entry.while_standard not in replaced
+    ]
 
 
 def find(entries: list[Entry], suite: str, test: str) -> Entry | None:

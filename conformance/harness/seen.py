@@ -33,6 +33,8 @@ class Catalogue:
     """
 
     our_classes: frozenset[type]
+    # Those of tress's whose use says nothing about what is tested.
+    our_makers: frozenset[type]
     our_functions: dict[int, str]
     standard_classes: frozenset[tuple[str, str]]
     standard_functions: dict[int, str]
@@ -52,6 +54,8 @@ _THREADS_OF_THE_INTERPRETER = frozenset(
 )
 _BARE_LOCKS = frozenset({("_thread", "lock"), ("_thread", "RLock")})
 _BARE = "_thread"
+# What makes the objects that are tested, tress's or others.
+_CONTEXT = ("multiprocessing.context", "BaseContext")
 
 
 def catalogue(ours: Iterable[object], originals: Iterable[tuple[str, object]]) -> Catalogue:
@@ -60,8 +64,11 @@ def catalogue(ours: Iterable[object], originals: Iterable[tuple[str, object]]) -
     ours = list(ours)
     original_ids = {id(value) for _, value in originals}
     mine = [value for value in ours if id(value) not in original_ids]
+    classes = {value for value in mine if isinstance(value, type)}
+    makers = {cls for cls in classes if _CONTEXT in map(_key, cls.__mro__)}
     return Catalogue(
-        our_classes=frozenset(value for value in mine if isinstance(value, type)),
+        our_classes=frozenset(classes - makers),
+        our_makers=frozenset(makers),
         our_functions={
             id(value): value.__qualname__ for value in mine if isinstance(value, _FUNCTIONS)
         },
@@ -104,6 +111,8 @@ class Observer:
             return self._function(value)
         is_class = issubclass(type(value), type)
         cls: type = value if is_class else type(value)
+        if known.our_makers.intersection(cls.__mro__):
+            return None
         for base in cls.__mro__:
             if base in known.our_classes:
                 return ("ours", base.__qualname__)

@@ -49,6 +49,9 @@ class _Watched(ast.NodeTransformer):
 
     def visit_withitem(self, node: ast.withitem) -> ast.withitem:
         self.generic_visit(node)
+        # What is made to be entered has no name: it is looked at here or nowhere.
+        if isinstance(node.context_expr, ast.Call):
+            node.context_expr = self._see(node.context_expr)
         node.context_expr = self._name(node.context_expr)
         return node
 

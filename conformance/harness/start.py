@@ -24,7 +24,20 @@ STANDARD_MODULES = (
     ("concurrent.futures._base", "futures"),
     ("concurrent.futures.thread", "futures"),
     ("concurrent.futures.process", "ProcessPoolExecutor"),
+    ("multiprocessing", "multiprocessing"),
+    ("multiprocessing.connection", "multiprocessing"),
+    ("multiprocessing.context", "multiprocessing"),
+    ("multiprocessing.managers", "multiprocessing"),
+    ("multiprocessing.pool", "multiprocessing"),
+    ("multiprocessing.process", "multiprocessing"),
+    ("multiprocessing.queues", "multiprocessing"),
+    ("multiprocessing.shared_memory", "multiprocessing"),
+    ("multiprocessing.sharedctypes", "multiprocessing"),
+    ("multiprocessing.synchronize", "multiprocessing"),
 )
+# So begin the programs of the interpreters that multiprocessing itself starts. What they are to run
+# comes later, with what their parent has installed.
+_STARTED_BY_MULTIPROCESSING = ("from multiprocessing.", "import sys; ")
 WORKER = "conformance.harness.worker"
 
 # (module, attribute) -> what the standard library had there, for each attribute tress replaced.
@@ -33,6 +46,10 @@ originals: dict[tuple[str, str], object] = {}
 
 def _modules() -> list[ModuleType]:
     program = "\n".join(sys.orig_argv)
+    if "-c" in sys.orig_argv[:-1]:
+        code = sys.orig_argv[sys.orig_argv.index("-c") + 1]
+        if code.startswith(_STARTED_BY_MULTIPROCESSING) and "main(" in code:
+            program = ""
     modules = [
         importlib.import_module(name)
         for name, word in STANDARD_MODULES

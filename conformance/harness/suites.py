@@ -6,6 +6,7 @@ import importlib.util
 import unittest
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 
@@ -21,6 +22,10 @@ class Suite:
     parts: tuple[str, ...] = ()
     # All of its tests start processes.
     of_processes: bool = False
+    # The module to load where CPython ships these tests, but not the suite: what has the tests, and
+    # what makes the suite of them.
+    made_of: str = ""
+    made_by: str = ""
 
     @property
     def module(self) -> str:
@@ -28,16 +33,30 @@ class Suite:
 
     def module_names(self) -> list[str]:
         """The modules to load on the running Python; empty where it ships none of them."""
-        try:
-            spec = importlib.util.find_spec(self.module)
-        except ModuleNotFoundError:
-            return []
+        spec = _find(self.module)
         if spec is None:
-            return []
+            return [self.made_by] if self.made_by and _find(self.made_of) else []
         if spec.submodule_search_locations is None:
             return [self.module]
         names = [f"{self.module}.{part}" for part in self.parts]
         return [name for name in names if importlib.util.find_spec(name) is not None]
+
+
+def _find(module: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+
+
+def _of_multiprocessing(method: str) -> Suite:
+    return Suite(
+        f"test_multiprocessing_{method}",
+        ("test_processes", "test_threads", "test_manager", "test_misc"),
+        of_processes=True,
+        made_of="test._test_multiprocessing",
+        made_by=f"conformance.harness.multiprocessing_{method}",
+    )
 
 
 SUITES = (
@@ -59,6 +78,8 @@ SUITES = (
             "test_future",
         ),
     ),
+    Suite("test_multiprocessing_main_handling", of_processes=True),
+    *(_of_multiprocessing(method) for method in ("fork", "spawn", "forkserver")),
 )
 
 # Modules that the suites above keep tests or test objects in. Their source is watched too.
@@ -66,6 +87,7 @@ SHARED_MODULES = (
     "test.lock_tests",
     "test.test_concurrent_futures.util",
     "test.test_concurrent_futures.executor",
+    "test._test_multiprocessing",
 )
 
 # Suites that name `_thread` directly for the locks they test. There, and only there, the locks
@@ -115,7 +137,9 @@ def load(suite: Suite, modules: list[ModuleType]) -> dict[str, unittest.TestCase
         for test in flatten(loader.loadTestsFromModule(module)):
             if not belongs(test):
                 continue
-            plain = name = test.id().removeprefix(suite.module + ".")
+            plain = name = test.id()
+            for prefix in (suite.module, suite.made_by):
+                plain = name = name.removeprefix(f"{prefix}.")
             number = 1
             while name in tests:
                 number += 1

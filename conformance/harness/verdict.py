@@ -168,5 +168,10 @@ def after_retry(first: Outcome | None, second: Outcome | None) -> tuple[Outcome 
     """The outcome that counts of two, and whether the two differ for the better."""
     if second is None or first is None:
         return (first if second is None else second), False
-    better = (first.bad and not second.bad) or (first.untidy and not second.untidy)
+    better = (
+        (first.bad and not second.bad)
+        or (first.untidy and not second.untidy)
+        # What a test is skipped for may be what the test before it has left behind.
+        or (first.status == protocol.SKIPPED and second.status == protocol.PASSED)
+    )
     return (second, True) if better else (first, False)

@@ -56,6 +56,25 @@ def test_an_entry_holds_for_its_pythons_only(tmp_path: Path) -> None:
     assert lists.read(path, "difference", "3.13", patterns=False) == []
 
 
+@pytest.mark.parametrize(("replaced", "count"), [(set(), 1), ({"m.Pool"}, 0), ({"m.Queue"}, 1)])
+def test_an_entry_may_hold_while_something_is_standard(
+    tmp_path: Path, replaced: set[str], count: int
+) -> None:
+    text = """
+[[own]]
+suite = "test_multiprocessing_*"
+test = "*Pool.*"
+reason = "pools"
+while_standard = "m.Pool"
+"""
+    path = written(tmp_path, text)
+    entries = lists.read(path, "own", "3.13", patterns=True, replaced=frozenset(replaced))
+    assert len(entries) == count
+    for entry in entries:
+        assert entry.covers("test_multiprocessing_spawn", "WithProcessesTestPool.test_map")
+        assert not entry.covers("test_queue", "WithProcessesTestPool.test_map")
+
+
 def outcome(status: str, doubt: str | None = None, *, untidy: bool = False) -> Outcome:
     return Outcome("C.test_a", status, doubt=doubt, used=["Event"], untidy=untidy)
 
@@ -171,13 +190,25 @@ class Ours(Standard):
         pass
 
 
+class BaseContext:
+    pass
+
+
+class Context(BaseContext):
+    def Lock(self) -> Ours:
+        return Ours()
+
+
+BaseContext.__module__ = "multiprocessing.context"
+
+
 def function() -> None:
     pass
 
 
 @pytest.fixture
 def observer() -> Observer:
-    return Observer(catalogue([Ours, function], [("m.Standard", Standard)]))
+    return Observer(catalogue([Ours, Context, function], [("m.Standard", Standard)]))
 
 
 def test_objects_are_told_apart_by_what_they_are_made_of(observer: Observer) -> None:
@@ -191,6 +222,8 @@ def test_objects_are_told_apart_by_what_they_are_made_of(observer: Observer) -> 
     assert observer.classify(Ours().method) == ("ours", "Ours")
     assert observer.classify(Standard) == ("standard", f"{__name__}.Standard")
     assert observer.classify(Standard()) == ("standard", f"{__name__}.Standard")
+    # What makes an object says nothing about that object.
+    assert observer.classify(Context().Lock) is None
     assert observer.classify(3) is None
     assert observer.classify(len) is None
 
@@ -206,7 +239,7 @@ class Derived(Base):
         match self.size:
             case sys.maxsize:
                 return None
-        with self.entered as value:
+        with self.entered as value, contextlib.nullcontext(3.5):
             self.size += value
         return super().method(key=key) + self.size
 

@@ -331,6 +331,8 @@ def _is_executed(module: ModuleType) -> bool:
 
 def _holders(wanted: dict[int, _Pair]) -> Iterator[tuple[ModuleType, str, _Pair]]:
     """Find the public attributes of loaded standard modules that hold one of the wanted objects."""
+    if not wanted:
+        return  # going through all modules takes a while
     for module_name, module in list(sys.modules.items()):
         package = module_name.partition(".")[0]
         if package not in sys.stdlib_module_names or package in _LEFT_ALONE or module is None:

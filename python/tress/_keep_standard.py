@@ -93,9 +93,9 @@ class KeepStandardNames:
         names = {name: value for name, value in vars(module).items() if id(value) in kept_ids}
         self._changes: list[tuple[type, str, Any, Any]] = []
         seen = _Names(module, names)
-        for cls in vars(module).values():
+        for cls in list(vars(module).values()) if names else ():
             if isinstance(cls, type) and cls.__module__ == module.__name__:
-                for name, method in vars(cls).items():
+                for name, method in list(vars(cls).items()):
                     if isinstance(method, FunctionType) and names.keys() & set(
                         _names_in(method.__code__)
                     ):

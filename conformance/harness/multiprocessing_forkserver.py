@@ -1,0 +1,9 @@
+"""CPython's tests of processes by a fork server, for Pythons that ship them without this."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_tests: Any = importlib.import_module("test._test_multiprocessing")
+_tests.install_tests_in_module_dict(globals(), "forkserver")
