@@ -6,8 +6,10 @@ import os
 import pickle
 import queue
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, MutableMapping, MutableSequence
 from multiprocessing import managers as standard
 from pathlib import Path
@@ -19,7 +21,7 @@ import tress.multiprocessing as mp
 from tests.processes import clients
 from tests.processes.jobs import BOUND_S
 from tests.threads.ordering import Runner, until
-from tress.multiprocessing import managers
+from tress.multiprocessing import connection, managers
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
 
@@ -319,6 +321,69 @@ def test_threads_have_connections_of_their_own(forked: Any) -> None:
     for runner in [Runner(clients.fill, shared, number * 50, 50) for number in range(4)]:
         runner.result()
     assert len(shared) == 200
+
+
+def _has_line(proxy: Any) -> bool:
+    """Whether the calls of this thread go through shared memory."""
+    try:
+        proxy._tls.connection._lay(connection.Connection._new_line(), True)
+    except ValueError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("size", [0, 1, 12_000, 12_288, 12_300, 70_000, 3_000_000])
+def test_values_of_any_size_after_a_pause_of_any_length(forked: Any, size: int) -> None:
+    items = forked.list()
+    for pause in (0, 0, 0.005, 0):
+        time.sleep(pause)  # so that the server stops looking: nothing depends on it
+        items.append(bytes(size))
+        assert items.pop() == bytes(size)
+        # The other way: the client waits longer than it looks.
+        assert forked.Event().wait(pause) is False
+    assert _has_line(items)
+
+
+def test_no_line_over_the_network() -> None:
+    manager = managers.SyncManager(("127.0.0.1", 0), ctx=mp.get_context("fork"))
+    with manager:
+        items: Any = manager.list([1])
+        assert items[:] == [1]
+        assert not _has_line(items)
+
+
+def test_no_line_without_memory(forked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> int:
+        raise OSError("none left")
+
+    monkeypatch.setattr(connection.Connection, "_new_line", staticmethod(fail))
+    items = forked.list([1])
+    assert items[:] == [1]
+    monkeypatch.undo()
+    assert not _has_line(items)
+
+
+def test_a_server_that_takes_no_line_is_a_server_all_the_same(
+    forked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send_nothing(link: socket.socket, data: list[bytes], fds: list[int]) -> None:
+        link.sendall(data[0])
+
+    monkeypatch.setattr(socket, "send_fds", send_nothing)
+    items = forked.list([1])
+    assert items[:] == [1]
+    monkeypatch.undo()
+    assert not _has_line(items)
+
+
+def test_other_memory_is_refused(forked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    null = os.open("/dev/null", os.O_RDWR)
+    monkeypatch.setattr(connection.Connection, "_new_line", staticmethod(lambda: os.dup(null)))
+    items = forked.list([1])
+    assert items[:] == [1]
+    monkeypatch.undo()
+    os.close(null)
+    assert not _has_line(items)
 
 
 def test_no_descriptor_is_left(ctx: Any) -> None:

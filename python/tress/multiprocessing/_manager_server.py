@@ -19,7 +19,7 @@ from multiprocessing import process, util
 from traceback import format_exc
 from typing import Any, NoReturn
 
-from tress.multiprocessing import connection
+from tress.multiprocessing import _line, connection
 
 _std: Any = _standard
 _connection: Any = connection
@@ -54,7 +54,7 @@ class Server(_std.Server):  # type: ignore[misc]
         # The key is asked for by the thread that serves the connection.
         self.listener = listener_client[serializer][0](address=address, backlog=BACKLOG)
         self.address = self.listener.address
-        self.id_to_obj: dict[str, Any] = {"0": (None, ())}
+        self.id_to_obj: dict[str, Any] = {"0": (None, (), None)}
         self.id_to_refcount: dict[str, int] = {}
         self.id_to_local_proxy_obj: dict[str, Any] = {}
         self.mutex = threading.Lock()
@@ -126,6 +126,7 @@ class Server(_std.Server):  # type: ignore[misc]
         _debug("starting server thread to service %r", threading.current_thread().name)
         recv, send = conn.recv, conn.send
         stopped = self.stop_event.is_set
+        message: tuple[str, Any] | None
         while not stopped():
             try:
                 request = recv()
@@ -137,6 +138,8 @@ class Server(_std.Server):  # type: ignore[misc]
             else:
                 message = self._answer(conn, request)
                 del request
+                if message is None:
+                    continue
             try:
                 try:
                     send(message)
@@ -154,7 +157,8 @@ class Server(_std.Server):  # type: ignore[misc]
         conn.close()
         sys.exit(0)
 
-    def _answer(self, conn: Any, request: Any) -> tuple[str, Any]:
+    def _answer(self, conn: Any, request: Any) -> tuple[str, Any] | None:
+        """What to say to a request; None when it has been said."""
         methodname: str | None = None
         try:
             ident, methodname, args, kwds = request
@@ -174,6 +178,8 @@ class Server(_std.Server):  # type: ignore[misc]
             rident, rexposed = self.create(conn, typeid, result)
             return "#PROXY", (rexposed, _std.Token(typeid, self.address, rident))
         except AttributeError:
+            if methodname == _line.WISH:
+                return _line.take(conn)
             if methodname not in self.fallback_mapping:
                 return "#TRACEBACK", format_exc()
         except Exception:

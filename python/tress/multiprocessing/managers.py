@@ -15,7 +15,7 @@ from multiprocessing import process, resource_tracker, util
 from multiprocessing.context import ProcessError, get_spawning_popen
 from typing import Any, ClassVar
 
-from tress.multiprocessing import context
+from tress.multiprocessing import _line, context
 from tress.multiprocessing._manager_server import Server, SharedMemoryServer, listener_client
 
 __all__ = ["BaseManager", "BaseProxy", "SharedMemoryManager", "SyncManager", "Token"]
@@ -159,6 +159,10 @@ class BaseProxy(_std.BaseProxy):  # type: ignore[misc]
     def _incref(self) -> None:
         self._Client = listener_client[self._serializer][1]
         super()._incref()
+
+    def _connect(self) -> None:
+        super()._connect()
+        _line.offer(self._tls.connection)
 
     def _callmethod(
         self, methodname: str, args: tuple[Any, ...] = (), kwds: Mapping[str, Any] = _NO_NAMES
