@@ -17,7 +17,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView, PySlice, PyTuple};
 use pyo3::{ffi, intern};
 use tress_core::base::deadline::Deadline;
-use tress_core::base::spin;
+use tress_core::base::spin::Estimate;
 use tress_core::base::waits::{self, What};
 use tress_core::processes::frames::{Body, Broken, Length, Outgoing};
 use tress_core::processes::letter::Whom;
@@ -45,6 +45,8 @@ pub struct OnFd {
     writable: AtomicBool,
     /// Where messages go instead, once both ends of a manager's connection have agreed on it.
     line: OnceLock<Line>,
+    /// How long answers take.
+    estimate: Estimate,
 }
 
 /// As Python's own modules raise what the kernel reports.
@@ -62,29 +64,30 @@ fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
 
 /// A call on a connection: what it is called in `tress.waits()`, and what it waits for.
 #[derive(Clone, Copy)]
-struct Call {
+struct Call<'a> {
     what: What,
     ready: Ready,
-    /// Whether an answer is likely to come within microseconds.
-    looks: bool,
+    /// Whether to look for a moment before sleeping, and for how long.
+    estimate: Option<&'a Estimate>,
 }
 
 /// Runs `attempt` until it does more than find that it would wait.
 fn persist<T: Send>(
     py: Python<'_>,
     wire: Wire<'_>,
-    call: Call,
+    call: Call<'_>,
     attached_first: bool,
     mut attempt: impl FnMut(&mut Wire<'_>) -> Result<T, Broken> + Send,
 ) -> PyResult<Result<T, Broken>> {
     let mut wire = wire;
-    if attached_first && wire.never_waits() {
+    let mut just_looked = attached_first && wire.never_waits();
+    if just_looked {
         match attempt(&mut wire) {
             Err(broken) if broken.is_for_now() => {}
             ended => return Ok(ended),
         }
     }
-    let mut looks = call.looks;
+    let mut estimate = call.estimate;
     let mut asked = false;
     let mut entry = None;
     let ended = attach::wait_shared(py, None, |until| {
@@ -96,10 +99,9 @@ fn persist<T: Send>(
                 true
             }
         };
-        if std::mem::replace(&mut looks, false) {
-            spin::until(done);
-        } else {
-            done();
+        let nothing_yet = std::mem::replace(&mut just_looked, false) || !done();
+        if let (true, Some(estimate)) = (nothing_yet, estimate.take()) {
+            estimate.until_later(done);
         }
         if let Some(ended) = ended {
             return Ok(ended);
@@ -170,7 +172,8 @@ impl OnFd {
 
     fn length(slf: &Bound<'_, Self>, wire: Wire<'_>, operation: &'static str) -> PyResult<usize> {
         let mut length = Length::new();
-        let call = Call { what: what(operation, slf), ready: Ready::Read, looks: true };
+        let call =
+            Call { what: what(operation, slf), ready: Ready::Read, estimate: Some(&slf.get().estimate) };
         persist(slf.py(), wire, call, true, |wire| length.read(wire))?
             .map_err(|broken| Self::refuse(slf, broken))
     }
@@ -182,7 +185,7 @@ impl OnFd {
         into: &mut [MaybeUninit<u8>],
     ) -> PyResult<()> {
         let mut body = Body::new();
-        let call = Call { what: what(operation, slf), ready: Ready::Read, looks: false };
+        let call = Call { what: what(operation, slf), ready: Ready::Read, estimate: None };
         persist(slf.py(), wire, call, into.len() <= SMALL, |wire| body.read(wire, into))?
             .map_err(|broken| Self::refuse(slf, broken))
     }
@@ -264,11 +267,11 @@ impl OnFd {
     /// Waits for a message on the line; true if there is something in the stream first.
     fn watch(slf: &Bound<'_, Self>, line: &Line, wire: Wire<'_>) -> PyResult<bool> {
         let what = what("Connection.recv", slf);
-        let mut looks = true;
+        let mut estimate = Some(&slf.get().estimate);
         let mut watches = false;
         let mut entry = None;
         let ended = attach::wait_shared(slf.py(), None, |until| {
-            if std::mem::replace(&mut looks, false) && spin::until(|| line.is_there()) {
+            if estimate.take().is_some_and(|estimate| estimate.until(|| line.is_there())) {
                 return Ok(Ok(false));
             }
             entry.get_or_insert_with(|| waits::enter(what, None));
@@ -293,7 +296,7 @@ impl OnFd {
         let py = slf.py();
         let wire = slf.get().to_write()?;
         let mut outgoing = Outgoing::new(message);
-        let call = Call { what: what(operation, slf), ready: Ready::Write, looks: false };
+        let call = Call { what: what(operation, slf), ready: Ready::Write, estimate: None };
         persist(py, wire, call, message.len() <= SMALL, |wire| {
             outgoing.write(|parts| wire.write(parts)).map_err(Broken::Io)
         })?
@@ -397,6 +400,7 @@ impl OnFd {
             readable: AtomicBool::new(false),
             writable: AtomicBool::new(false),
             line: OnceLock::new(),
+            estimate: Estimate::default(),
         }
     }
 
