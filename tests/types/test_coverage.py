@@ -20,6 +20,7 @@ MODULES = (
     "multiprocessing",
     "multiprocessing.connection",
     "multiprocessing.managers",
+    "multiprocessing.shared_memory",
     "multiprocessing.synchronize",
 )
 BESIDE = "Beside `__all__`"

@@ -15,7 +15,7 @@ from multiprocessing import process, resource_tracker, util
 from multiprocessing.context import ProcessError, get_spawning_popen
 from typing import Any, ClassVar
 
-from tress.multiprocessing import _line, context
+from tress.multiprocessing import _line, context, pool
 from tress.multiprocessing._manager_server import Server, SharedMemoryServer, listener_client
 
 __all__ = ["BaseManager", "BaseProxy", "SharedMemoryManager", "SyncManager", "Token"]
@@ -337,7 +337,7 @@ def _register_all() -> None:
     ).items():
         SyncManager.register(
             typeid,
-            made_by,
+            pool.Pool if typeid == "Pool" else made_by,
             AutoProxy if proxytype is _standard_auto_proxy else _ours(proxytype),
             exposed,
             method_to_typeid,
