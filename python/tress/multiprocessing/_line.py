@@ -25,17 +25,30 @@ _YES = ("#RETURN", True)
 _NO = ("#RETURN", False)
 
 
-def _socket_of(link: Connection) -> socket.socket:
-    return socket.socket(fileno=os.dup(link.fileno()))
+def _socket_of(link: Any) -> socket.socket | None:
+    """The socket that a connection is made of, if descriptors can go through it."""
+    if not isinstance(link, Connection):
+        return None
+    try:
+        through = socket.socket(fileno=os.dup(link.fileno()))
+    except OSError:
+        # No descriptor left.
+        return None
+    if through.family == socket.AF_UNIX:
+        return through
+    through.close()
+    return None
 
 
 def offer(link: Any) -> None:
-    """For a client: makes the calls go through shared memory, where that can be."""
-    if not isinstance(link, Connection):
+    """For a client: makes the calls go through shared memory, where that can be.
+
+    OSError when the connection breaks meanwhile, or memory runs out at the last moment.
+    """
+    through = _socket_of(link)
+    if through is None:
         return
-    with _socket_of(link) as through:
-        if through.family != socket.AF_UNIX:
-            return
+    with through:
         try:
             fd = Connection._new_line()
         except OSError:
@@ -48,25 +61,26 @@ def offer(link: Any) -> None:
             socket.send_fds(through, [b"L"], [fd])
             if link.recv() != _YES:
                 return
-            link._lay(os.dup(fd), True)
+            laid, fd = fd, -1
+            link._lay(laid, True)
         finally:
-            os.close(fd)
+            if fd != -1:
+                os.close(fd)
 
 
 def take(link: Any) -> tuple[str, Any] | None:
     """For a server: what to say to the wish; None when all has been said."""
-    if not isinstance(link, Connection):
+    through = _socket_of(link)
+    if through is None:
         return _NO
-    with _socket_of(link) as through:
-        if through.family != socket.AF_UNIX:
-            return _NO
+    with through:
         link.send(_YES)
         _, fds, _, _ = socket.recv_fds(through, 1, 1, socket.MSG_CMSG_CLOEXEC)
     try:
         for fd in fds:
             link._lay(fd, False)
     except (OSError, ValueError):
-        fds.clear()
+        return _NO
     if not fds:
         return _NO
     link.send_bytes(pickle.dumps(_YES))

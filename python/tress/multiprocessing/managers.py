@@ -139,8 +139,8 @@ class _closing:
 class BaseProxy(_std.BaseProxy):  # type: ignore[misc]
     """What stands for an object of a server, as `multiprocessing.managers.BaseProxy`.
 
-    A call whose answer does not come, as the server or this thread was interrupted, leaves nothing
-    behind: the next call of this thread has a new connection.
+    A call that ends before its answer has come leaves nothing behind: the next one of this thread
+    has a new connection.
     """
 
     def __init__(
@@ -162,7 +162,13 @@ class BaseProxy(_std.BaseProxy):  # type: ignore[misc]
 
     def _connect(self) -> None:
         super()._connect()
-        _line.offer(self._tls.connection)
+        link = self._tls.connection
+        try:
+            _line.offer(link)
+        except BaseException:
+            # Nobody can tell what goes which way.
+            _forget(self._tls, link)
+            raise
 
     def _callmethod(
         self, methodname: str, args: tuple[Any, ...] = (), kwds: Mapping[str, Any] = _NO_NAMES
@@ -177,10 +183,9 @@ class BaseProxy(_std.BaseProxy):  # type: ignore[misc]
         try:
             link.send((self._id, methodname, args, kwds))
             kind, result = link.recv()
-        except BaseException as error:
-            if not isinstance(error, Exception) or isinstance(error, (OSError, EOFError)):
-                # Its answer may still come, to the next who asks.
-                _forget(tls, link)
+        except BaseException:
+            # Its answer may still come, to the next who asks.
+            _forget(tls, link)
             raise
         if kind == "#RETURN":
             return result
