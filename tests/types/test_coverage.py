@@ -19,6 +19,8 @@ MODULES = (
     "concurrent.futures",
     "multiprocessing",
     "multiprocessing.connection",
+    "multiprocessing.managers",
+    "multiprocessing.shared_memory",
     "multiprocessing.synchronize",
     "multiprocessing.pool",
     "multiprocessing.dummy",

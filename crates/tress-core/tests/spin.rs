@@ -29,6 +29,32 @@ fn what_never_comes_is_given_up() {
 }
 
 #[test]
+fn an_estimate_gives_up_and_tries_again() {
+    within_bound(|| {
+        let estimate = spin::Estimate::default();
+        assert!(estimate.until(|| true));
+        // How often it looks in each of many waits that come to nothing.
+        let looks: Vec<u32> = (0..200)
+            .map(|_| {
+                let mut looks = 0;
+                assert!(!estimate.until(|| {
+                    looks += 1;
+                    false
+                }));
+                looks
+            })
+            .collect();
+        assert!(looks[100..].iter().filter(|looks| **looks == 1).count() > 80, "{looks:?}");
+        if spin::pays() {
+            until("an answer that comes soon is met again", || {
+                let looks = Cell::new(0);
+                estimate.until(|| looks.replace(looks.get() + 1) > 5)
+            });
+        }
+    });
+}
+
+#[test]
 fn a_process_on_one_cpu_never_spins() {
     // In a thread of its own, as the affinity is the thread's; the count of CPUs is asked for anew now and then.
     within_bound(|| {

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tress.multiprocessing import pool, synchronize
     from tress.multiprocessing.connection import Connection
+    from tress.multiprocessing.managers import SyncManager
     from tress.multiprocessing.synchronize import Robust
 
 __all__ = ()
@@ -115,6 +116,14 @@ class BaseContext(_std.BaseContext):
         from tress.multiprocessing.synchronize import Barrier
 
         return Barrier(parties, action, timeout, ctx=self.get_context())
+
+    def Manager(self) -> SyncManager:
+        """Returns a manager with a server process of its own, which is running."""
+        from tress.multiprocessing.managers import SyncManager
+
+        manager = SyncManager(ctx=self.get_context())
+        manager.start()
+        return manager
 
     def Pipe(self, duplex: bool = True) -> tuple[Connection, Connection]:
         """Returns two connections, each of which receives what the other sends.

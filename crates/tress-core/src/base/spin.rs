@@ -9,7 +9,7 @@
 //!   budget at its floor is spent on few waits only.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Longest and shortest spin, in nanoseconds.
 const MAX_NS: u64 = 40_000;
@@ -53,16 +53,22 @@ pub fn until(mut done: impl FnMut() -> bool) -> bool {
     if !pays() {
         return false;
     }
-    let cpus = CPUS.load(Ordering::Relaxed);
     let budget = BUDGET_NS.get();
     if budget <= MIN_NS && WAITS.get() % RARELY != 0 {
         return false;
     }
-    if SPINNERS.fetch_add(1, Ordering::Relaxed) >= cpus - 1 {
+    let Some(met) = spin(budget, &mut done) else { return done() };
+    BUDGET_NS.set(if met { MAX_NS.min(budget * 2) } else { MIN_NS.max(budget / 2) });
+    met
+}
+
+/// Spins for `budget_ns` at most; whether it met `done`. None if enough threads spin already.
+fn spin(budget_ns: u64, done: &mut impl FnMut() -> bool) -> Option<bool> {
+    if SPINNERS.fetch_add(1, Ordering::Relaxed) >= CPUS.load(Ordering::Relaxed) - 1 {
         SPINNERS.fetch_sub(1, Ordering::Relaxed);
-        return done();
+        return None;
     }
-    let end = super::deadline::now_ns() + budget;
+    let end = super::deadline::now_ns() + budget_ns;
     let met = loop {
         for _ in 0..32 {
             std::hint::spin_loop();
@@ -78,8 +84,53 @@ pub fn until(mut done: impl FnMut() -> bool) -> bool {
         }
     };
     SPINNERS.fetch_sub(1, Ordering::Relaxed);
-    BUDGET_NS.set(if met { MAX_NS.min(budget * 2) } else { MIN_NS.max(budget / 2) });
-    met
+    Some(met)
+}
+
+/// An estimate of its own, for what one other process answers: how long that takes is a matter of the two, not of the thread.
+///
+/// The other process may be kept from its CPU for a while, which tells nothing of its next answer. So a budget at its floor is not
+/// spent, but one wait in so many tries with enough for an answer of the usual kind, and one that meets it has the whole budget.
+#[derive(Debug)]
+pub struct Estimate {
+    budget_ns: AtomicU64,
+    waits: AtomicU32,
+}
+
+/// What a wait in so many tries with.
+const TRIAL_NS: u64 = 20_000;
+
+impl Default for Estimate {
+    fn default() -> Self {
+        Self { budget_ns: AtomicU64::new(MAX_NS), waits: AtomicU32::new(0) }
+    }
+}
+
+impl Estimate {
+    /// As [`until`].
+    pub fn until(&self, mut done: impl FnMut() -> bool) -> bool {
+        done() || self.until_later(done)
+    }
+
+    /// As [`until`], for one who has just looked.
+    pub fn until_later(&self, mut done: impl FnMut() -> bool) -> bool {
+        if !pays() {
+            return false;
+        }
+        let budget = self.budget_ns.load(Ordering::Relaxed);
+        let tries = budget <= MIN_NS;
+        if tries && self.waits.fetch_add(1, Ordering::Relaxed) % RARELY != 0 {
+            return false;
+        }
+        let Some(met) = spin(if tries { TRIAL_NS } else { budget }, &mut done) else { return false };
+        let next = match (met, tries) {
+            (true, _) => MAX_NS,
+            (false, true) => MIN_NS,
+            (false, false) => budget / 2,
+        };
+        self.budget_ns.store(next, Ordering::Relaxed);
+        met
+    }
 }
 
 /// Looks for `done` for at most `limit_ns` nanoseconds, letting others run in between; returns what it said last. For one

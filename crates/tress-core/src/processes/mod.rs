@@ -12,6 +12,9 @@ pub mod identity;
 #[path = "identity_model.rs"]
 pub mod identity;
 pub mod idle;
+pub mod letter;
+#[cfg(not(loom))]
+pub mod line;
 pub mod listening;
 pub mod lock;
 pub mod patience;

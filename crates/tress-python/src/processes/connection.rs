@@ -6,7 +6,8 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 
 use pyo3::buffer::PyUntypedBuffer;
@@ -16,9 +17,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView, PySlice, PyTuple};
 use pyo3::{ffi, intern};
 use tress_core::base::deadline::Deadline;
-use tress_core::base::spin;
+use tress_core::base::spin::Estimate;
 use tress_core::base::waits::{self, What};
 use tress_core::processes::frames::{Body, Broken, Length, Outgoing};
+use tress_core::processes::letter::Whom;
+use tress_core::processes::line::{Line, Look, Place, Side};
 use tress_core::processes::wire::{Kind, Ready, Several, Wire};
 use tress_core::processes::word::Slept;
 
@@ -40,6 +43,10 @@ pub struct OnFd {
     kind: AtomicU8,
     readable: AtomicBool,
     writable: AtomicBool,
+    /// Where messages go instead, once both ends of a manager's connection have agreed on it.
+    line: OnceLock<Line>,
+    /// How long answers take.
+    estimate: Estimate,
 }
 
 /// As Python's own modules raise what the kernel reports.
@@ -57,29 +64,30 @@ fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
 
 /// A call on a connection: what it is called in `tress.waits()`, and what it waits for.
 #[derive(Clone, Copy)]
-struct Call {
+struct Call<'a> {
     what: What,
     ready: Ready,
-    /// Whether an answer is likely to come within microseconds.
-    looks: bool,
+    /// Whether to look for a moment before sleeping, and for how long.
+    estimate: Option<&'a Estimate>,
 }
 
 /// Runs `attempt` until it does more than find that it would wait.
 fn persist<T: Send>(
     py: Python<'_>,
     wire: Wire<'_>,
-    call: Call,
+    call: Call<'_>,
     attached_first: bool,
     mut attempt: impl FnMut(&mut Wire<'_>) -> Result<T, Broken> + Send,
 ) -> PyResult<Result<T, Broken>> {
     let mut wire = wire;
-    if attached_first && wire.never_waits() {
+    let mut just_looked = attached_first && wire.never_waits();
+    if just_looked {
         match attempt(&mut wire) {
             Err(broken) if broken.is_for_now() => {}
             ended => return Ok(ended),
         }
     }
-    let mut looks = call.looks;
+    let mut estimate = call.estimate;
     let mut asked = false;
     let mut entry = None;
     let ended = attach::wait_shared(py, None, |until| {
@@ -91,10 +99,9 @@ fn persist<T: Send>(
                 true
             }
         };
-        if std::mem::replace(&mut looks, false) {
-            spin::until(done);
-        } else {
-            done();
+        let nothing_yet = std::mem::replace(&mut just_looked, false) || !done();
+        if let (true, Some(estimate)) = (nothing_yet, estimate.take()) {
+            estimate.until_later(done);
         }
         if let Some(ended) = ended {
             return Ok(ended);
@@ -165,7 +172,8 @@ impl OnFd {
 
     fn length(slf: &Bound<'_, Self>, wire: Wire<'_>, operation: &'static str) -> PyResult<usize> {
         let mut length = Length::new();
-        let call = Call { what: what(operation, slf), ready: Ready::Read, looks: true };
+        let call =
+            Call { what: what(operation, slf), ready: Ready::Read, estimate: Some(&slf.get().estimate) };
         persist(slf.py(), wire, call, true, |wire| length.read(wire))?
             .map_err(|broken| Self::refuse(slf, broken))
     }
@@ -177,7 +185,7 @@ impl OnFd {
         into: &mut [MaybeUninit<u8>],
     ) -> PyResult<()> {
         let mut body = Body::new();
-        let call = Call { what: what(operation, slf), ready: Ready::Read, looks: false };
+        let call = Call { what: what(operation, slf), ready: Ready::Read, estimate: None };
         persist(slf.py(), wire, call, into.len() <= SMALL, |wire| body.read(wire, into))?
             .map_err(|broken| Self::refuse(slf, broken))
     }
@@ -205,38 +213,90 @@ impl OnFd {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let py = slf.py();
         // The memory is reserved by this and used as the bytes come: a length alone costs nothing.
-        //
-        // SAFETY: attached; the length is not negative; the result is a new reference, or null with an exception set.
-        let made = unsafe {
-            let made = ffi::PyBytes_FromStringAndSize(std::ptr::null(), len as ffi::Py_ssize_t);
-            Bound::from_owned_ptr_or_err(py, made)
-        };
-        let bytes = match made {
-            Ok(bytes) => bytes,
+        let unwritten = match Unwritten::new(py, len) {
+            Ok(unwritten) => unwritten,
             Err(no_memory) => {
                 Self::refuse_length(slf);
                 return Err(no_memory);
             }
         };
-        if len != 0 {
-            // SAFETY:
-            // - a bytes object has so many bytes there, and stays where it is;
-            // - it was made just now, for this, and nobody else knows it until it is returned, all of it written.
-            let into = unsafe {
-                let start = ffi::PyBytes_AsString(bytes.as_ptr()).cast::<MaybeUninit<u8>>();
-                std::slice::from_raw_parts_mut(start, len)
-            };
-            Self::body(slf, wire, operation, into)?;
+        unwritten.written(|into| Self::body(slf, wire, operation, into))
+    }
+
+    /// Sends through shared memory.
+    fn post(slf: &Bound<'_, Self>, line: &Line, pickle: &Bound<'_, PyAny>) -> PyResult<()> {
+        let buffer = PyUntypedBuffer::get(pickle)?;
+        let message = held_bytes(&buffer);
+        let (whom, place) = line
+            .post(message)
+            .ok_or_else(|| PyOSError::new_err("the message before has not been received"))?;
+        match whom {
+            Whom::Nobody => {}
+            Whom::Sleeper => line.wake(),
+            Whom::Watcher => Self::transmit(slf, "Connection.send", &[])?,
         }
-        // SAFETY: it was made as one.
-        Ok(unsafe { bytes.cast_into_unchecked() })
+        if place == Place::Stream { Self::transmit(slf, "Connection.send", message) } else { Ok(()) }
+    }
+
+    /// Receives through shared memory.
+    fn take<'py>(slf: &Bound<'py, Self>, line: &Line) -> PyResult<Bound<'py, PyBytes>> {
+        const OPERATION: &str = "Connection.recv";
+        let py = slf.py();
+        let wire = slf.get().to_read()?;
+        if !line.is_there() && Self::watch(slf, line, wire)? {
+            // What announces the message says nothing.
+            let len = Self::length(slf, wire, OPERATION)?;
+            if len != 0 || !line.is_there() {
+                return Err(Self::refuse_length(slf));
+            }
+        }
+        match line.place_of_message() {
+            Some(Place::Here(len)) => Unwritten::new(py, len)?.written(|into| {
+                line.take(into);
+                Ok(())
+            }),
+            Some(Place::Stream) => {
+                let message = Self::receive(slf, OPERATION, None)?;
+                line.taken();
+                Ok(message)
+            }
+            None => Err(Self::refuse_length(slf)),
+        }
+    }
+
+    /// Waits for a message on the line; true if there is something in the stream first.
+    fn watch(slf: &Bound<'_, Self>, line: &Line, wire: Wire<'_>) -> PyResult<bool> {
+        let what = what("Connection.recv", slf);
+        let mut estimate = Some(&slf.get().estimate);
+        let mut watches = false;
+        let mut entry = None;
+        let ended = attach::wait_shared(slf.py(), None, |until| {
+            if estimate.take().is_some_and(|estimate| estimate.until(|| line.is_there())) {
+                return Ok(Ok(false));
+            }
+            entry.get_or_insert_with(|| waits::enter(what, None));
+            if !watches {
+                match line.look(until) {
+                    Look::There => return Ok(Ok(false)),
+                    Look::Watch => watches = true,
+                    Look::Not(slept) => return Err(slept),
+                }
+            }
+            match wire.wait(Ready::Read, until) {
+                Ok(Slept::Woken) => Ok(Ok(true)),
+                Ok(slept) => Err(slept),
+                Err(error) => Ok(Err(error)),
+            }
+        })?;
+        let ended = ended.ok_or_else(|| PyOSError::new_err("a wait without an end has ended"))?;
+        ended.map_err(|error| os_error(slf.py(), &error))
     }
 
     fn transmit(slf: &Bound<'_, Self>, operation: &'static str, message: &[u8]) -> PyResult<()> {
         let py = slf.py();
         let wire = slf.get().to_write()?;
         let mut outgoing = Outgoing::new(message);
-        let call = Call { what: what(operation, slf), ready: Ready::Write, looks: false };
+        let call = Call { what: what(operation, slf), ready: Ready::Write, estimate: None };
         persist(py, wire, call, message.len() <= SMALL, |wire| {
             outgoing.write(|parts| wire.write(parts)).map_err(Broken::Io)
         })?
@@ -259,6 +319,44 @@ impl OnFd {
             return Err(PyBufferError::new_err("memoryview: underlying buffer is not C-contiguous"));
         }
         Self::transmit(slf, operation, part(held_bytes(&buffer), offset, size)?)
+    }
+}
+
+/// A bytes object that nobody has seen, and nobody has written.
+struct Unwritten<'py> {
+    bytes: Bound<'py, PyBytes>,
+    len: usize,
+}
+
+impl<'py> Unwritten<'py> {
+    fn new(py: Python<'py>, len: usize) -> PyResult<Self> {
+        // SAFETY: attached; the length is not negative, as no message is longer than an object may be; the result is a new
+        // reference to a bytes object, or null with an exception set.
+        let bytes = unsafe {
+            let made = ffi::PyBytes_FromStringAndSize(std::ptr::null(), len as ffi::Py_ssize_t);
+            Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked()
+        };
+        Ok(Self { bytes, len })
+    }
+
+    /// The object, once `write` has written all of it.
+    fn written(
+        self,
+        write: impl FnOnce(&mut [MaybeUninit<u8>]) -> PyResult<()>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        // An empty one is shared, and there is nothing to write.
+        if self.len != 0 {
+            // SAFETY:
+            // - a bytes object has so many bytes there, and stays where it is;
+            // - it was made just now, for this, and nobody else knows it until it is returned, all of it written. (One of a single
+            //   byte is shared only once it is made with that byte.)
+            let into = unsafe {
+                let start = ffi::PyBytes_AsString(self.bytes.as_ptr()).cast::<MaybeUninit<u8>>();
+                std::slice::from_raw_parts_mut(start, self.len)
+            };
+            write(into)?;
+        }
+        Ok(self.bytes)
     }
 }
 
@@ -301,7 +399,28 @@ impl OnFd {
             kind: AtomicU8::new(2),
             readable: AtomicBool::new(false),
             writable: AtomicBool::new(false),
+            line: OnceLock::new(),
+            estimate: Estimate::default(),
         }
+    }
+
+    /// Makes shared memory for a conversation in which this side asks, and returns its file descriptor, to be passed to the other
+    /// side and then closed. `_lay` begins to use it.
+    #[staticmethod]
+    fn _new_line() -> PyResult<RawFd> {
+        Ok(Line::create()?.fd().try_clone_to_owned()?.into_raw_fd())
+    }
+
+    /// From here on `send` and `recv` go through the memory behind `fd`, which this closes; `asks` is whether this side asks and
+    /// the other answers, message by message. Both sides do so between the same two messages.
+    fn _lay(&self, fd: RawFd, asks: bool) -> PyResult<()> {
+        if fd < 0 {
+            return Err(PyValueError::new_err("invalid handle"));
+        }
+        // SAFETY: the caller gives it up.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let line = Line::open(fd, if asks { Side::Asking } else { Side::Answering })?;
+        self.line.set(line).map_err(|_| PyValueError::new_err("there is a line already"))
     }
 
     /// The file descriptor; None when it is closed.
@@ -353,12 +472,18 @@ impl OnFd {
     fn send(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         slf.get().to_write()?;
         let pickle = pickling::dumps(obj)?;
+        if let Some(line) = slf.get().line.get() {
+            return Self::post(slf, line, &pickle);
+        }
         Self::transmit_part(slf, "Connection.send", &pickle, 0, None)
     }
 
     /// Waits for an object, and returns it. EOFError when there is nothing left and the other end is closed.
     fn recv<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let pickle = Self::receive(slf, "Connection.recv", None)?;
+        let pickle = match slf.get().line.get() {
+            Some(line) => Self::take(slf, line)?,
+            None => Self::receive(slf, "Connection.recv", None)?,
+        };
         pickling::loads(pickle.as_any())
     }
 
