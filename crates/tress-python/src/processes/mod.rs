@@ -5,6 +5,7 @@ pub mod event;
 pub mod fast;
 pub mod payload;
 pub mod pool;
+pub mod ready;
 pub mod semlock;
 pub mod slot;
 pub mod worker;
