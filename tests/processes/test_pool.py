@@ -19,7 +19,7 @@ import tress.multiprocessing as mp
 from tests.processes import calls
 from tests.processes.jobs import BOUND_S
 from tests.processes.test_process_pool import until
-from tress.multiprocessing.pool import MapResult, Pool
+from tress.multiprocessing.pool import MapResult, Pool, ThreadPool
 
 standard: Any = multiprocessing.pool
 
@@ -172,6 +172,27 @@ def test_an_iterable_that_waits_holds_nobody_up(pool: Pool) -> None:
         assert pool.map(calls.square, [1, 2]) == [1, 4]
         come.release()
         assert next(iterator) == number**2
+
+
+@pytest.mark.parametrize("name", ["imap", "imap_unordered"])
+@pytest.mark.parametrize("kind", [list, iter])
+def test_what_nobody_reads_is_done_all_the_same(pool: Pool, name: str, kind: Any) -> None:
+    iterator = getattr(pool, name)(calls.square, kind(list(range(2000))))
+    assert pool.apply(calls.square, (3,)) == 9
+    pool.close()
+    pool.join()
+    assert sorted(iterator) == [n * n for n in range(2000)]
+    assert next(iterator, "end") == "end"
+
+
+@pytest.mark.parametrize("name", ["imap", "imap_unordered"])
+def test_an_iterator_of_several_threads(pool: Pool, name: str) -> None:
+    iterator = getattr(pool, name)(calls.square, range(3000))
+    with ThreadPool(3) as threads:
+        parts = [threads.apply_async(list, (iterator,)) for _ in range(3)]
+        parts.append(threads.apply_async(pool.map, (calls.square, range(3000, 4000), 1)))
+        found = [number for part in parts for number in part.get(BOUND_S)]
+    assert sorted(found) == [n * n for n in range(4000)]
 
 
 def test_all_calls_of_a_map_are_made_before_it_fails(pool: Pool, tmp_path: Path) -> None:

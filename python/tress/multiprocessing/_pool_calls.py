@@ -10,7 +10,6 @@ from weakref import WeakValueDictionary
 from tress.concurrent.futures._process_future import ProcessFuture, name_of
 from tress.concurrent.futures._process_options import Options
 from tress.multiprocessing._pool_results import (
-    AT_ONCE,
     ApplyResult,
     IMapIterator,
     IMapUnorderedIterator,
@@ -23,6 +22,9 @@ _std: Any = _std_module
 
 mapstar = _std.mapstar
 starmapstar = _std.starmapstar
+
+
+_PLAIN = (list, tuple, range)
 
 
 class Calls:
@@ -131,17 +133,17 @@ class Calls:
         if chunksize <= 0:
             return result
         self._jobs[result._job] = result
-        if type(iterable) in (list, tuple, range) and length <= AT_ONCE * chunksize:
-            self._engine.begin_feed()
-            try:
-                for part in result.tasks():
-                    self._engine.feed(part)
-                result.all_fed()
-            finally:
-                self._engine.end_feed()
-        else:
-            self._engine.feeder.put(result)
+        self._feed(result, iterable)
         return result
+
+    def _feed(self, job: Any, iterable: Any) -> None:
+        """Has the tasks of a job submitted; those of the simple kinds of iterables, which neither
+        block nor run code of the user's, need no thread of their own."""
+        if type(iterable) in _PLAIN:
+            self._engine.feeder.put(job, plain=True)
+            self._engine.refill()
+        else:
+            self._engine.feeder.put(job)
 
     def imap(
         self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1
@@ -175,7 +177,7 @@ class Calls:
             calls = chunks(mapstar, func, iterable, chunksize)
         result = kind(self, calls, name_of(func), chunked=chunksize > 1)
         self._jobs[result._job] = result
-        self._engine.feeder.put(result)
+        self._feed(result, iterable)
         return result
 
 

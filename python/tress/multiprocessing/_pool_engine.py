@@ -12,7 +12,9 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 
+from tress import _native
 from tress.concurrent.futures import _process_worker
+from tress.concurrent.futures._base import Future
 from tress.concurrent.futures._process_collector import Collector
 from tress.concurrent.futures._process_future import ProcessFuture
 from tress.concurrent.futures._process_pool import Engine, end
@@ -118,6 +120,30 @@ class ProcessEngine(Engine):
     @property
     def unfinished(self) -> int:
         return super().unfinished + len(self.rejected)
+
+    def take_next(self) -> ProcessFuture | None:
+        return super().take_next() or self.feeder.pull()
+
+    def drop(self) -> None:
+        for future in [*self.pool.abandon(), *self.take_backlog()]:
+            end(future, TerminatedError() if self.terminating else self.broken())
+
+    def refill(self) -> None:
+        super().refill()
+        if self.feeder.has_plain():
+            self.pool.set_hungry(True)
+
+    def wait_once(self, future: ProcessFuture, timeout: float | None) -> None:
+        """Waits for a future, or until more may be offered."""
+        self.pump()
+        if not future.done():
+            self.pool.wait_for(future, timeout, not self.closing)
+
+    def wait_ready(self, ready: _native.Ready, timeout: float | None) -> None:
+        """Waits until something is in `ready`, or until more may be offered."""
+        self.pump()
+        if not len(ready):
+            self.pool.wait_ready(ready, Future(), timeout, not self.closing)
 
     def has_room(self) -> None:
         self.feeder.go_on()

@@ -7,6 +7,7 @@ iterables are the user's, and may block: nothing else of a pool waits for this t
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -36,19 +37,26 @@ class Feeder:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._unfed: list[Job] = []
+        self._plain: deque[tuple[Job, Iterator[Any]]] = deque()
         self._thread: Thread | None = None
         self._room = threading.Event()
         self._waits = False
         self._error: BaseException | None = None
         self._closed = False
 
-    def put(self, job: Job) -> None:
-        """Has a job fed, after those before it. ValueError once the pool is closed."""
+    def put(self, job: Job, plain: bool = False) -> None:
+        """Has a job fed, after those before it. ValueError once the pool is closed.
+
+        A plain one is a list, say, which may be read at any time by any thread.
+        """
         self._engine.begin_feed()
         with self._lock:
             error = self._error
             if error is None and not self._closed:
                 self._unfed.append(job)
+                if plain:
+                    self._plain.append((job, job.tasks()))
+                    return
                 self._jobs.put(job)
                 if self._thread is None:
                     self._thread = Thread(target=self._run, name="PoolFeeder", daemon=True)
@@ -70,14 +78,32 @@ class Feeder:
                     self._wait_for_room()
                 # What has been submitted is not to be kept alive here.
                 del future
-            with self._lock:
-                mine = job in self._unfed
-                if mine:
-                    self._unfed.remove(job)
-            if mine:
-                job.all_fed(self._error)
-                self._engine.end_feed()
+            self._has_fed(job)
             del job
+
+    def _has_fed(self, job: Job) -> None:
+        with self._lock:
+            mine = job in self._unfed
+            if mine:
+                self._unfed.remove(job)
+        if mine:
+            job.all_fed(self._error)
+            self._engine.end_feed()
+
+    def has_plain(self) -> bool:
+        """Whether there is more to be pulled."""
+        return bool(self._plain)
+
+    def pull(self) -> Any:
+        """The future of the next task of what is plain, or None. For one thread at a time."""
+        while self._plain:
+            job, tasks = self._plain[0]
+            if self._error is None:
+                for future in tasks:
+                    return future
+            self._plain.popleft()
+            self._has_fed(job)
+        return None
 
     def _wait_for_room(self) -> None:
         self._room.clear()

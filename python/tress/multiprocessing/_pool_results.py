@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import TimeoutError  # noqa: A004 - the one that `get` raises
-from queue import Empty
 from time import monotonic
 from typing import Any
 
@@ -25,7 +24,6 @@ from tress import _native
 from tress.concurrent.futures._process_future import ProcessFuture
 from tress.concurrent.futures._process_options import Options
 from tress.concurrent.futures._process_pool import end
-from tress.queue import SimpleQueue
 
 # Its private names are used, which stay what they are when tress is installed.
 _std: Any = _std_module
@@ -39,9 +37,6 @@ _result: Any = _native.Future.result
 
 # Comes after the last item of an iterator.
 _END: Any = object()
-
-# A map of more tasks is submitted by the feeder.
-AT_ONCE = 256
 
 
 class TerminatedError(BrokenProcessPool):
@@ -153,14 +148,24 @@ AsyncResult = ApplyResult
 class Part(ProcessFuture):
     """The outcome of one task of many."""
 
-    __slots__ = ("_index",)
+    __slots__ = ("_index", "_ready")
 
     def __init__(
-        self, engine: Any, call: Any, options: Options | None, name: str, index: int
+        self,
+        engine: Any,
+        call: Any,
+        options: Options | None,
+        name: str,
+        index: int,
+        ready: _native.Ready | None = None,
     ) -> None:
         super().__init__(engine, call, options)
+        self._ready = ready
         self._name = name
         self._index = index
+
+    def _ready_list(self) -> _native.Ready | None:
+        return self._ready
 
     def _title(self) -> str:
         return f"{self._name}, task {self._index}"
@@ -270,6 +275,9 @@ class MapResult(ApplyResult, _StandardMapResult[Any]):
 class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
     """What `Pool.imap` returns, as `multiprocessing.pool.IMapIterator`: the results in order."""
 
+    # Where parts go that have ended; None if they are waited for one by one.
+    _ready: _native.Ready | None = None
+
     def __init__(
         self, pool: Any, calls: Iterator[tuple[Any, ...]], name: str, chunked: bool = False
     ) -> None:
@@ -279,46 +287,46 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
         self._job: int = next(_std.job_counter)
         self._calls: Iterator[tuple[Any, ...]] | None = calls
         self._name = name
-        # In order, the futures that are or will be there, then the end.
-        self._futures: SimpleQueue[Any] = SimpleQueue()
-        # Those that were taken out for a wait that was in vain.
-        self._returned: deque[Any] = deque()
         self._length: int | None = None
         self._index = 0
         self._lock = threading.Lock()
         # What is left of the last chunk; None if there are no chunks.
         self._chunk: deque[Any] | None = deque() if chunked else None
         self._failed = False
+        self._prepare()
+
+    def _prepare(self) -> None:
+        # The futures in order, then the end; and those that were waited for in vain.
+        self._futures = _native.Ready()
+        self._returned: deque[Any] = deque()
 
     def tasks(self) -> Iterator[Part]:
         """The futures of the tasks, which are to be submitted."""
         calls, self._calls = self._calls, None
         assert calls is not None
+        engine, options, name, ready = self._engine, self._options, self._name, self._ready
         index = -1
         try:
             for index, call in enumerate(calls):
-                part = Part(self._engine, call, self._options, self._name, index)
-                self._expect(part)
+                part = Part(engine, call, options, name, index, ready)
+                if ready is None:
+                    self._futures.put(part)
                 yield part
                 del part, call
         except Exception as error:
             index += 1
-            self._expect(self._failed_part(index, error))
+            self._fail(index, error)
         self._length = index + 1
 
-    def _failed_part(self, index: int, error: BaseException) -> Part:
+    def _fail(self, index: int, error: BaseException) -> None:
         part = Part(self._engine, None, None, self._name, index)
         part.set_exception(error)
-        return part
-
-    def _expect(self, part: Part) -> None:
-        """A part will be there."""
         self._futures.put(part)
 
     def all_fed(self, error: BaseException | None = None) -> None:
         """No more parts will come."""
         if error is not None:
-            self._futures.put(self._failed_part(0, error))
+            self._fail(0, error)
         self._futures.put(_END)
 
     def __iter__(self) -> IMapIterator:
@@ -351,24 +359,30 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
 
     def _next(self, timeout: float | None) -> Any:
         deadline = None if timeout is None else monotonic() + timeout
-        future = self._take(timeout)
-        if not future.done():
-            try:
-                rest = None if deadline is None else max(deadline - monotonic(), 0)
-                self._engine.wait_for(future, rest)
-            finally:
+        try:
+            future = self._returned.popleft()
+        except IndexError:
+            future = self._take(deadline)
+        if future is _END:
+            raise self._finish()
+        try:
+            while not future.done():
+                self._engine.wait_once(future, _left(deadline))
                 if not future.done():
-                    self._returned.appendleft(future)
-            if not future.done():
-                raise TimeoutError
+                    _check(deadline)
+        except BaseException:
+            self._returned.appendleft(future)
+            raise
         self._index += 1
         return _result(future, 0)
 
-    def _get(self, timeout: float | None) -> Any:
-        try:
-            return self._futures.get(True, None if timeout is None else max(timeout, 0))
-        except Empty:
-            raise TimeoutError from None
+    def _take(self, deadline: float | None) -> Any:
+        """What comes next."""
+        while (future := self._futures.take()) is None:
+            self._engine.wait_ready(self._futures, _left(deadline))
+            if not len(self._futures):
+                _check(deadline)
+        return future
 
     def _finish(self) -> StopIteration:
         # Whoever asks next, or waits now, is told as well.
@@ -376,42 +390,38 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
         self._pool = None
         return StopIteration()
 
-    def _take(self, timeout: float | None) -> Any:
-        """The next future."""
-        try:
-            return self._returned.popleft()
-        except IndexError:
-            future = self._get(timeout)
-        if future is _END:
-            raise self._finish()
-        return future
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(deadline - monotonic(), 0)
+
+
+def _check(deadline: float | None) -> None:
+    if deadline is not None and monotonic() >= deadline:
+        raise TimeoutError
 
 
 class IMapUnorderedIterator(IMapIterator, _StandardIMapUnorderedIterator):  # type: ignore
     """What `Pool.imap_unordered` returns, as the class of that name of the standard module: the
     results as they come."""
 
-    # The queue has the futures that have ended; the end may come before the last of them. After an
-    # error of the pool as a whole nothing is left to be waited for, and the length is unknown.
+    # The futures have ended, and the end may come before the last of them. After an error of the
+    # pool as a whole nothing is left to be waited for, and the length is unknown.
 
-    def _expect(self, part: Part) -> None:
-        part.add_done_callback(self._futures.put)
+    def _prepare(self) -> None:
+        self._futures = self._ready = _native.Ready()
 
-    def _take(self, timeout: float | None) -> Any:
+    def _next(self, timeout: float | None) -> Any:
         deadline = None if timeout is None else monotonic() + timeout
-        while True:
-            future = self._get(None if deadline is None else deadline - monotonic())
-            if future is not _END:
-                break
-            with self._lock:
-                if self._length is None or self._index >= self._length:
-                    raise self._finish()
+        future = self._futures.take()
+        while future is None or future is _END:
+            if future is _END:
+                with self._lock:
+                    if self._length is None or self._index >= self._length:
+                        raise self._finish()
+            future = self._take(deadline)
         with self._lock:
             self._index += 1
             last = self._index == self._length
         if last:
             self._futures.put(_END)
-        return future
-
-    def _next(self, timeout: float | None) -> Any:
-        return _result(self._take(timeout), 0)
+        return _result(future, 0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import InvalidStateError
 from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
 
+from tress import _native
+from tress.concurrent.futures._base import Future
 from tress.concurrent.futures._process_future import ProcessFuture
 from tress.concurrent.futures._process_pool import LOW, end
 from tress.multiprocessing._pool_feeder import Feeder
@@ -42,6 +43,7 @@ class ThreadEngine:
         # Callbacks are called one after the other, as if one thread called all.
         self.telling = threading.RLock()
         self.lock = threading.Lock()
+        self.pumping = threading.Lock()
         self.backlog = _Line()
         self.feeder = Feeder(self)
         self.threads: list[Any] = []
@@ -96,9 +98,14 @@ class ThreadEngine:
         except BaseException as error:
             end(future, error)
         else:
-            with contextlib.suppress(InvalidStateError):
-                # It may have ended with the pool.
+            try:
                 future.set_result(result)
+            except InvalidStateError:
+                # It has ended with the pool.
+                return
+            ready = future._ready_list()
+            if ready is not None:
+                ready.put(future)
 
     def enter(self, future: ProcessFuture) -> None:
         """Has the call of `future` made."""
@@ -113,6 +120,12 @@ class ThreadEngine:
         self.backlog.put(future)
         if self.stopping:
             self.drain()
+
+    def refill(self) -> None:
+        """Submits what is plain: a call in line costs little here."""
+        with self.pumping:
+            while (future := self.feeder.pull()) is not None:
+                self.feed(future)
 
     def begin_feed(self) -> None:
         """More calls will come, until `end_feed`."""
@@ -156,6 +169,20 @@ class ThreadEngine:
         self.stopping = True
         self.feeder.stop(error)
         self.drain()
+
+    def wait_once(self, future: ProcessFuture, timeout: float | None) -> None:
+        """Waits for a future."""
+        wait_here(future, timeout)
+
+    def wait_ready(self, ready: _native.Ready, timeout: float | None) -> None:
+        """Waits until something is in `ready`."""
+        bell: Future[None] = Future()
+        ready.arm(bell)
+        try:
+            if not len(ready):
+                wait_here(bell, timeout)
+        finally:
+            ready.disarm(bell)
 
     def kill(self, future: ProcessFuture) -> None:
         """NotImplementedError: a thread cannot be killed."""

@@ -24,6 +24,7 @@ use crate::base::calls;
 use crate::threads::future::{Future, Outcome};
 
 use super::payload::{self, Outgoing};
+use super::ready::Ready;
 
 /// Answers of this kind and below (0 is a result) end a future; the rest is the Python side's.
 const EXCEPTION: u32 = 1;
@@ -36,11 +37,24 @@ const LOOK_NS: u64 = 50_000_000;
 
 struct Entry {
     future: Py<Future>,
+    /// Where the future goes when it has ended.
+    ready: Option<Py<Ready>>,
     position: Option<u64>,
 }
 
 /// Answers that are nothing to a future: worker, kind, task, pickle.
 type Event = (u32, u32, u64, Py<PyAny>);
+
+/// Who reads answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// The thread of the pool.
+    Collector,
+    /// A thread that waits for a result.
+    Waiter,
+    /// A thread that waits for results, and offers more tasks itself when it has some.
+    Feeder,
+}
 
 /// The shared memory of a pool of processes, and the futures of the tasks in it.
 #[pyclass(module = "tress._native", frozen)]
@@ -76,7 +90,8 @@ impl WorkerSeat {
 impl ProcessPool {
     /// Ends the futures that `answers` are for. Only the collector calls done-callbacks, and runs whatever else may want a lock
     /// that a thread which waits for a result holds.
-    fn settle(&self, py: Python<'_>, answers: Vec<Answer>, collects: bool) -> PyResult<()> {
+    fn settle(&self, py: Python<'_>, answers: Vec<Answer>, reader: Reader) -> PyResult<()> {
+        let collects = reader == Reader::Collector;
         let mut left = false;
         for answer in answers {
             if answer.kind > EXCEPTION {
@@ -88,11 +103,13 @@ impl ProcessPool {
                 left = true;
                 continue;
             }
-            let future = {
+            let entry = {
                 let entries = self.entries.lock();
-                entries.get(&answer.id).map(|entry| entry.future.clone_ref(py))
+                entries.get(&answer.id).map(|entry| {
+                    (entry.future.clone_ref(py), entry.ready.as_ref().map(|ready| ready.clone_ref(py)))
+                })
             };
-            let Some(future) = future else { continue };
+            let Some((future, ready)) = entry else { continue };
             let future = future.into_bound(py);
             if !collects && future.get().has_callbacks(py) {
                 self.deferred.lock().push(answer);
@@ -107,22 +124,29 @@ impl ProcessPool {
                 if !future.get().completion().state().is_done() {
                     return Err(error);
                 }
+            } else if let Some(ready) = ready {
+                ready.get().put(py, future.into_any().unbind())?;
             }
         }
-        if !collects && (left || self.hungry.load(Ordering::Relaxed)) {
+        if !collects && (left || (reader == Reader::Waiter && self.hungry.load(Ordering::Relaxed))) {
             self.pool.wake_collector();
         }
         Ok(())
     }
 
-    /// Waits for `future` as the thread that reads the answers. False when another does.
-    fn lead(&self, py: Python<'_>, future: &Bound<'_, Future>, deadline: Option<Deadline>) -> PyResult<bool> {
-        let completion = future.get().completion();
-        while !completion.state().is_done() && !deadline.is_some_and(Deadline::has_passed) {
-            if self.hungry.load(Ordering::Relaxed) || !self.pool.lead() {
+    /// Waits, as the thread that reads the answers, until `is_over`, or a feeder until it has read some. False when another reads.
+    fn lead(
+        &self,
+        py: Python<'_>,
+        is_over: &(dyn Fn() -> bool + Sync),
+        deadline: Option<Deadline>,
+        reader: Reader,
+    ) -> PyResult<bool> {
+        while !is_over() && !deadline.is_some_and(Deadline::has_passed) {
+            if (reader == Reader::Waiter && self.hungry.load(Ordering::Relaxed)) || !self.pool.lead() {
                 return Ok(false);
             }
-            if completion.state().is_done() {
+            if is_over() {
                 // It was ended while nobody was to be told.
                 self.pool.stop_leading();
                 break;
@@ -136,7 +160,7 @@ impl ProcessPool {
                         read = answers;
                         Ok(())
                     }
-                    Err(_) if completion.state().is_done() => Ok(()),
+                    Err(_) if is_over() => Ok(()),
                     Err(Slept::TimedOut) if until.is_none_or(|until| now_ns() < until.as_ns()) => {
                         Err(Slept::Woken)
                     }
@@ -145,8 +169,12 @@ impl ProcessPool {
             });
             // Foreign code runs from here on, and others must not wait for it.
             self.pool.stop_leading();
-            self.settle(py, read, false)?;
+            let some = !read.is_empty();
+            self.settle(py, read, reader)?;
             outcome?;
+            if some && reader == Reader::Feeder {
+                break;
+            }
         }
         Ok(true)
     }
@@ -247,20 +275,22 @@ impl ProcessPool {
         }
     }
 
-    /// Offers a task: its number, or None if there is no room for it now.
-    #[pyo3(signature = (future, pickle, buffers=None))]
+    /// Offers a task: its number, or None if there is no room for it now. The future goes to `ready` when an answer has ended it.
+    #[pyo3(signature = (future, pickle, buffers=None, ready=None))]
     fn offer(
         &self,
         future: &Bound<'_, Future>,
         pickle: &Bound<'_, PyList>,
         buffers: Option<&Bound<'_, PyList>>,
+        ready: Option<Py<Ready>>,
     ) -> PyResult<Option<u64>> {
         self.check_here()?;
         let outgoing = Outgoing::new(pickle, buffers)?;
         let parts = outgoing.parts();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         // A worker may have answered before it is known where the task stands.
-        self.entries.lock().insert(id, Entry { future: future.clone().unbind(), position: None });
+        let entry = Entry { future: future.clone().unbind(), ready, position: None };
+        self.entries.lock().insert(id, entry);
         let offered = if parts.iter().map(|part| part.len()).sum::<usize>() < LARGE {
             self.pool.offer(id, &parts)
         } else {
@@ -308,23 +338,57 @@ impl ProcessPool {
     }
 
     /// Waits until `future` has ended or `timeout` seconds have passed, reading answers if nobody else does.
-    #[pyo3(signature = (future, timeout=None))]
-    fn wait_for(&self, future: &Bound<'_, Future>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    /// One that feeds comes back as soon as it has read some, to offer more.
+    #[pyo3(signature = (future, timeout=None, feeds=false))]
+    fn wait_for(
+        &self,
+        future: &Bound<'_, Future>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        feeds: bool,
+    ) -> PyResult<()> {
         let py = future.py();
         let deadline = Timeout::optional(timeout)?.deadline();
-        if self.generation != fork::generation() || !self.lead(py, future, deadline)? {
+        let reader = if feeds { Reader::Feeder } else { Reader::Waiter };
+        let completion = future.get().completion();
+        let is_over = || completion.state().is_done();
+        if self.generation != fork::generation() || !self.lead(py, &is_over, deadline, reader)? {
             Future::wait_until(future, deadline, "Future.result")?;
         }
         Ok(())
     }
 
+    /// Waits until something is in `ready` or `timeout` seconds have passed, or until this thread has read answers. `bell` is a new
+    /// future, by which others tell it.
+    #[pyo3(signature = (ready, bell, timeout=None, feeds=true))]
+    fn wait_ready(
+        &self,
+        ready: &Bound<'_, Ready>,
+        bell: &Bound<'_, Future>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        feeds: bool,
+    ) -> PyResult<()> {
+        let py = ready.py();
+        let deadline = Timeout::optional(timeout)?.deadline();
+        let reader = if feeds { Reader::Feeder } else { Reader::Waiter };
+        let ready = ready.get();
+        ready.arm(bell.clone().unbind());
+        let is_over = || !ready.is_empty();
+        let mut waited = Ok(());
+        let led = self.generation == fork::generation() && self.lead(py, &is_over, deadline, reader)?;
+        if !led && ready.is_empty() {
+            waited = Future::wait_until(bell, deadline, "next").map(drop);
+        }
+        ready.disarm(bell.clone().unbind());
+        waited
+    }
+
     /// For the collector: ends the futures of what has been answered; the answers that are for no future.
     fn collect(&self, py: Python<'_>) -> PyResult<Vec<Event>> {
         let deferred = std::mem::take(&mut *self.deferred.lock());
-        self.settle(py, deferred, true)?;
+        self.settle(py, deferred, Reader::Collector)?;
         let answers = self.pool.read();
         let some = !answers.is_empty();
-        self.settle(py, answers, true)?;
+        self.settle(py, answers, Reader::Collector)?;
         if some {
             self.pool.wake_leader();
         }
@@ -349,7 +413,7 @@ impl ProcessPool {
     /// Takes out a worker that is dead: the futures of the tasks that it had begun and not answered.
     fn bury(&self, py: Python<'_>, worker: u32) -> PyResult<Vec<Py<Future>>> {
         let (answers, lost) = self.pool.bury(worker);
-        self.settle(py, answers, true)?;
+        self.settle(py, answers, Reader::Collector)?;
         let mut entries = self.entries.lock();
         let futures = lost.iter().filter_map(|id| entries.remove(id)).map(|entry| entry.future).collect();
         drop(entries);
@@ -430,6 +494,9 @@ impl ProcessPool {
         if let Some(entries) = self.entries.try_lock() {
             for entry in entries.values() {
                 visit.call(&entry.future)?;
+                if let Some(ready) = &entry.ready {
+                    visit.call(ready)?;
+                }
             }
         }
         if let Some(events) = self.events.try_lock() {

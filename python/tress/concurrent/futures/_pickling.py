@@ -10,6 +10,8 @@ import multiprocessing.reduction as _reduction
 import pickle
 from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
+from types import FunctionType
 from typing import Any
 
 from tress.multiprocessing._reducers import Pickler
@@ -50,6 +52,54 @@ def dumps(value: Any) -> tuple[list[Any], list[pickle.PickleBuffer] | None]:
 
     Pickler(_Pieces(pieces), pickle.HIGHEST_PROTOCOL, buffer_callback=keep_apart).dump(value)
     return pieces, buffers or None
+
+
+# What is pickled without a look at any table, into few bytes.
+_PLAIN = frozenset({int, float, bool, type(None)})
+
+
+@lru_cache(maxsize=64)
+def _name(function: FunctionType) -> bytes:
+    """The pickle of a function, which is its name."""
+    return pickle.dumps(function, pickle.HIGHEST_PROTOCOL)
+
+
+_named = lru_cache(maxsize=64)(pickle.loads)
+
+
+def dumps_call(call: tuple[Any, ...]) -> tuple[list[Any], list[pickle.PickleBuffer] | None]:
+    """As `dumps`, of the function, the arguments and the keyword arguments of a call.
+
+    To find a function's name, and the function by it, takes longer than all the rest of a small
+    call. So it is done once, and the call has the pickle of the function instead.
+    """
+    function, args, kwargs = call
+    if kwargs or type(function) is not FunctionType or _reduction.ForkingPickler is not _Standard:
+        return dumps(call)
+    try:
+        named = (_name(function), args)
+    except Exception:
+        return dumps(call)
+    if len(args) == 1 and type(args[0]) in _PLAIN:
+        return [pickle.dumps(named, pickle.HIGHEST_PROTOCOL)], None
+    return dumps(named)
+
+
+def loads_call(pickled: Any, buffers: Iterable[Any] | None) -> tuple[Any, Any, Any]:
+    """The function, the arguments and the keyword arguments of a call."""
+    call = loads(pickled, buffers=buffers)
+    if len(call) == 2:
+        name, args = call
+        return _named(name), args, {}
+    function, args, kwargs = call
+    return function, args, kwargs
+
+
+def dumps_result(value: Any) -> tuple[list[Any], list[pickle.PickleBuffer] | None]:
+    """As `dumps`, of what is often small."""
+    if type(value) in _PLAIN and _reduction.ForkingPickler is _Standard:
+        return [pickle.dumps(value, pickle.HIGHEST_PROTOCOL)], None
+    return dumps(value)
 
 
 def size(pieces: list[Any], buffers: list[pickle.PickleBuffer] | None) -> int:

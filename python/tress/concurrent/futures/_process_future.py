@@ -85,6 +85,10 @@ class ProcessFuture(Future[Any]):
             timeout = 0
         return super().exception(timeout)
 
+    def _ready_list(self) -> _native.Ready | None:
+        """Where the future goes when it has ended."""
+        return None
+
     def _title(self) -> str:
         """Which call it is, for messages."""
         if self._name is None and self._call is not None:

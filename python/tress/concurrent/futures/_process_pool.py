@@ -24,8 +24,7 @@ from typing import Any
 from tress import _native
 from tress._task_errors import TaskTimeoutError, WorkerLostError
 from tress.concurrent.futures import _process_worker
-from tress.concurrent.futures._base import Future
-from tress.concurrent.futures._pickling import dumps, size as pickled_size
+from tress.concurrent.futures._pickling import dumps_call, size as pickled_size
 from tress.concurrent.futures._process_future import ProcessFuture, name_of
 from tress.concurrent.futures._process_watch import Watch
 
@@ -36,6 +35,10 @@ _std: Any = _std_module
 _LARGE = 64 * 1024
 # of which so many bytes are filled ahead of the workers.
 _AHEAD = 512 * 1024 * 1024
+
+# A call for which there is no room, though no call is unfinished, is tried so often: the calls that
+# took the room may have been answered since.
+_TRIES = 100
 
 # With fewer calls in line than that, whoever has more to submit is told.
 LOW = 128
@@ -74,6 +77,8 @@ class Engine:
         # Guards what follows, and the starting of workers.
         self.lock = threading.Lock()
         self.backlog: deque[ProcessFuture] = deque()
+        # Held by the thread that offers what is in line.
+        self.pumping = threading.Lock()
         self.processes: dict[int, Any] = {}
         self.workers: dict[int, tuple[Any, int]] = {}  # pidfd -> process, seat's number
         self.retired: set[int] = set()  # seats
@@ -128,29 +133,32 @@ class Engine:
         """Whether there was room for the call, or it has ended otherwise."""
         call = future._call
         try:
-            pickled, buffers = dumps(call)
+            pickled, buffers = dumps_call(call)
         except Exception as error:
             self.reject(future, _with_remote_traceback(error))
             return True
         size = pickled_size(pickled, buffers)
-        is_large = size >= _LARGE
-        if is_large and self.pool.unfinished and self.pool.lent_bytes + size > _AHEAD:
+        if size >= _LARGE and self.pool.unfinished and self.pool.lent_bytes + size > _AHEAD:
             return False
-        try:
-            task = self.pool.offer(future, pickled, buffers)
-        except MemoryError as error:
-            end(future, error)
-            return True
-        if task is None:
+        for _ in range(_TRIES):
+            try:
+                task = self.pool.offer(future, pickled, buffers, future._ready_list())
+            except MemoryError as error:
+                end(future, error)
+                return True
+            if task is not None:
+                break
             if self.pool.unfinished:
                 return False
+            # All that took the room has been answered meanwhile.
+        else:
             end(future, MemoryError(f"no room in shared memory for a call of {size} bytes"))
             return True
-        if is_large and not self.trims:
+        future._task = task
+        if size >= _LARGE and not self.trims:
             # Not before it is lent: a collector that sees nothing lent looks no more.
             self.trims = True
             self.pool.wake_collector()
-        future._task = task
         options = future._options
         if options is not None and options.timeout is not None:
             self.watch.limit(future, options.timeout)
@@ -166,17 +174,44 @@ class Engine:
 
     def refill(self) -> None:
         """Offers what is in line, as far as there is room. For the collector."""
-        while self.backlog:
-            future = self.backlog[0]
-            if not future.cancelled() and not self.offer(future):
-                # Also if whoever put it in line has said so too early.
-                self.pool.set_hungry(True)
-                break
-            self.backlog.popleft()
-        else:
-            self.pool.set_hungry(self.closing)
+        self.pump()
+        # Also if whoever put something in line has said so too early.
+        self.pool.set_hungry(bool(self.backlog) or self.closing)
+
+    def pump(self) -> None:
+        """Offers what is in line, as far as there is room, unless another thread is at it."""
+        if not self.pumping.acquire(blocking=False):
+            return
+        try:
+            while (future := self.take_next()) is not None:
+                offered = False
+                try:
+                    offered = future.cancelled() or self.offer(future)
+                finally:
+                    # Also if a signal has interrupted it.
+                    if not offered and future._task is None:
+                        self.backlog.appendleft(future)
+                if not offered:
+                    break
+        finally:
+            self.pumping.release()
+        if self.stopping:
+            # The pool has ended meanwhile, and did not see what was in hand here.
+            self.drop()
         if len(self.backlog) < LOW:
             self.has_room()
+
+    def take_next(self) -> ProcessFuture | None:
+        """Takes out what is to be offered next."""
+        try:
+            return self.backlog.popleft()
+        except IndexError:
+            return None
+
+    def drop(self) -> None:
+        """Ends the futures of all calls that have not ended."""
+        for future in [*self.pool.abandon(), *self.take_backlog()]:
+            end(future, self.broken())
 
     def take_backlog(self) -> list[ProcessFuture]:
         """Takes out what is in line, while others may add to it."""
@@ -187,7 +222,7 @@ class Engine:
         return taken
 
     def has_room(self) -> None:
-        """Called by the collector whenever few calls are in line."""
+        """Called whenever few calls are in line."""
 
     def close_soon(self) -> None:
         """Has the collector end the pool, as soon as nothing more is to be done."""
@@ -347,10 +382,15 @@ def _kills_for_memory() -> int:
     return 0
 
 
-def end(future: Future[Any], error: BaseException) -> None:
+def end(future: ProcessFuture, error: BaseException) -> None:
     """Ends `future` with `error`, unless it has ended."""
-    with contextlib.suppress(_std._base.InvalidStateError):
+    try:
         future.set_exception(error)
+    except _std._base.InvalidStateError:
+        return
+    ready = future._ready_list()
+    if ready is not None:
+        ready.put(future)
 
 
 def _with_remote_traceback(error: BaseException) -> BaseException:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from tress import _native
-from tress.concurrent.futures._pickling import dumps, loads
+from tress.concurrent.futures._pickling import dumps, dumps_result, loads_call
 
 # What a worker says, as the native module numbers the first two.
 RESULT = 0
@@ -142,7 +142,7 @@ def serve(
 
     def answer(kind: int, task: int, value: Any) -> None:
         try:
-            pickled, buffers = dumps(value)
+            pickled, buffers = dumps_result(value)
         except BaseException as error:
             kind = EXCEPTION
             pickled, buffers = dumps(manners.unpicklable(error, value))
@@ -154,7 +154,7 @@ def serve(
         number, pickled, buffers = task
         del task
         try:
-            fn, args, kwargs = loads(pickled, buffers=buffers)
+            fn, args, kwargs = loads_call(pickled, buffers)
         except Exception as error:
             del pickled, buffers
             answer(UNREADABLE, number, manners.outgoing(error))
