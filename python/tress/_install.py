@@ -315,7 +315,7 @@ def _public_names(ours: ModuleType) -> list[str]:
     """
     return [
         name
-        for name, value in vars(ours).items()
+        for name, value in list(vars(ours).items())  # others may be importing
         if name in ours.__all__
         or (not name.startswith("_") and _is_made_here(value) and isinstance(value, _DEFINITIONS))
     ]
@@ -349,7 +349,8 @@ def _registered(wanted: dict[int, _Pair]) -> Iterator[tuple[dict[str, Any], str,
     process of a manager by their name, so that they must be what the name means.
     """
     base = getattr(sys.modules.get("multiprocessing.managers"), "BaseManager", None)
-    kinds: list[Any] = [] if base is None else [base]
+    # From the standard class on: tress's, which may be in its place, is one of its subclasses.
+    kinds: list[Any] = [] if base is None else [base.__mro__[-2]]
     for kind in kinds:
         registry = vars(kind).get("_registry", {})
         for name, registered in list(registry.items()):

@@ -73,7 +73,7 @@ class _Names(dict[str, Any]):
     def __init__(self, module: ModuleType, kept: dict[str, Any]) -> None:
         # The interpreter itself, which reads the names of a module's own account when it imports,
         # does not ask for what is missing.
-        own = {name: value for name, value in vars(module).items() if name.startswith("__")}
+        own = {name: value for name, value in list(vars(module).items()) if name.startswith("__")}
         super().__init__({**own, **kept})
         self._all = vars(module)
 
@@ -90,7 +90,7 @@ class KeepStandardNames:
 
     def __init__(self, module: ModuleType, kept: list[Any]) -> None:
         kept_ids = {id(value) for value in kept}
-        names = {name: value for name, value in vars(module).items() if id(value) in kept_ids}
+        names = {name: value for name, value in list(vars(module).items()) if id(value) in kept_ids}
         self._changes: list[tuple[type, str, Any, Any]] = []
         seen = _Names(module, names)
         for cls in list(vars(module).values()) if names else ():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing.pool as _std_module
+import importlib
 from typing import Any
 
 from tress.concurrent.futures import _process_worker
 
-_std: Any = _std_module
+
+def _standard() -> Any:
+    """Imported when it is used: with tress installed, its import brings in tress's, which wants the
+    names of this module."""
+    return importlib.import_module("multiprocessing.pool")
 
 
 class Manners(_process_worker.Manners):
@@ -18,12 +22,12 @@ class Manners(_process_worker.Manners):
     @staticmethod
     def outgoing(error: BaseException) -> Any:
         """`error`, to be pickled together with the text of its traceback."""
-        return _std.ExceptionWithTraceback(error, error.__traceback__)
+        return _standard().ExceptionWithTraceback(error, error.__traceback__)
 
     @classmethod
     def unpicklable(cls, error: BaseException, value: Any) -> Any:
         """What is answered in place of a `value` that cannot be pickled."""
-        return _std.MaybeEncodingError(error, value)
+        return _standard().MaybeEncodingError(error, value)
 
     @staticmethod
     def failed_to_begin() -> bool:

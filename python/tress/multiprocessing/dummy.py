@@ -32,9 +32,14 @@ if TYPE_CHECKING:
     from tress.multiprocessing.pool import ThreadPool
 
 _StandardDummyProcess: Any = _std.DummyProcess
+_Base: Any = _StandardDummyProcess
+if not issubclass(
+    _StandardDummyProcess, Thread
+):  # as it is if it was made while tress is installed
+    _Base = type("DummyProcess", (Thread, _StandardDummyProcess), {})
 
 
-class DummyProcess(Thread, _StandardDummyProcess):  # type: ignore[misc]
+class DummyProcess(_Base):  # type: ignore[misc]
     """A thread with the interface of a process, as `multiprocessing.dummy.DummyProcess`."""
 
     def __init__(
