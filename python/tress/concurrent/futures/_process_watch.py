@@ -15,11 +15,11 @@ from collections import deque
 from heapq import heappop, heappush
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tress import _native
     from tress.concurrent.futures._process_future import ProcessFuture
-    from tress.concurrent.futures._process_pool import Engine
 
 # A call that has just been taken, or just been answered, is looked at again after so many seconds.
 _MOMENT = 0.005
@@ -30,8 +30,11 @@ _Entry = tuple[float, int, "ProcessFuture", bool]
 class Watch:
     """The calls of a pool that are watched. All but `limit` and `kill` is the collector's."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, pool: _native.ProcessPool, workers: dict[int, tuple[Any, int]]) -> None:
+        # By pidfd, what the engine has: its process and its seat. The engine itself is not held,
+        # so that its memory goes as soon as nobody has it.
+        self._pool = pool
+        self._workers = workers
         # When, in which order, what, and whether it is to be killed without more ado.
         self._added: deque[_Entry] = deque()
         self._heap: list[_Entry] = []
@@ -53,7 +56,7 @@ class Watch:
         self._added.append((due, next(self._numbers), future, kills))
         if due < self._next:
             self._next = due
-            self._engine.pool.wake_collector()
+            self._pool.wake_collector()
 
     def patience(self) -> float | None:
         """How many seconds the collector may sleep, None for ever."""
@@ -77,12 +80,12 @@ class Watch:
 
     def _judge(self, future: ProcessFuture, kills: bool) -> float | None:
         """Ends a call that is due; when to look again, if it is not."""
-        task, options, pool = future._task, future._options, self._engine.pool
+        task, options, pool = future._task, future._options, self._pool
         if task is None:
             # It is in line once more, and is watched again when it is offered.
             return None
         limit = inf if options is None or options.timeout is None else options.timeout
-        for pidfd, (_, seat) in list(self._engine.workers.items()):
+        for pidfd, (_, seat) in list(self._workers.items()):
             current = pool.current(seat)
             if current is None or current[0] != task:
                 continue

@@ -72,8 +72,8 @@ def _chained(lists: Iterator[list[_T]]) -> Iterator[_T]:
             yield items.pop()
 
 
-def check_policy(on_worker_lost: str, max_retries: int) -> None:
-    """ValueError or TypeError if these do not say what becomes of the calls of lost workers."""
+def check_policy(on_worker_lost: str, max_retries: int, max_worker_memory: int | None) -> None:
+    """ValueError or TypeError if these do not say when workers end, and what becomes of calls."""
     if on_worker_lost not in _POLICIES:
         raise ValueError(
             f"on_worker_lost must be one of {', '.join(map(repr, _POLICIES))},"
@@ -83,6 +83,14 @@ def check_policy(on_worker_lost: str, max_retries: int) -> None:
         raise TypeError(f"max_retries must be an int, not {type(max_retries).__name__}")
     if max_retries < 0:
         raise ValueError(f"max_retries must be at least 0, not {max_retries}")
+    if max_worker_memory is not None:
+        if not isinstance(max_worker_memory, int):
+            raise TypeError(
+                "max_worker_memory must be a number of bytes or None,"
+                f" not {type(max_worker_memory).__name__}"
+            )
+        if max_worker_memory <= 0:
+            raise ValueError(f"max_worker_memory must be greater than 0, not {max_worker_memory}")
 
 
 class ProcessPoolExecutor(_StandardExecutor):
@@ -97,7 +105,8 @@ class ProcessPoolExecutor(_StandardExecutor):
     "break", the standard way: it ends with WorkerLostError, which is a BrokenProcessPool, all other
     calls with BrokenProcessPool, and the pool takes no more. "fail_task": it alone ends with
     WorkerLostError, another worker takes the place of the dead one, and the pool goes on. "retry":
-    it is made again, at most `max_retries` times, before it fails so.
+    it is made again, at most `max_retries` times, before it fails so. A worker that has more than
+    `max_worker_memory` bytes of its own after a call ends, and another takes its place.
     """
 
     _initializer: Any
@@ -115,6 +124,7 @@ class ProcessPoolExecutor(_StandardExecutor):
         max_tasks_per_child: int | None = None,
         on_worker_lost: str = "break",
         max_retries: int = 3,
+        max_worker_memory: int | None = None,
     ) -> None:
         if max_workers is None:
             max_workers = cpu_count() or 1
@@ -138,7 +148,7 @@ class ProcessPoolExecutor(_StandardExecutor):
                     "max_tasks_per_child is incompatible with the 'fork' multiprocessing start"
                     " method; supply a different mp_context."
                 )
-        check_policy(on_worker_lost, max_retries)
+        check_policy(on_worker_lost, max_retries, max_worker_memory)
         self._max_workers = max_workers
         self._mp_context = mp_context
         self._safe_to_dynamically_spawn_children = not forks
@@ -151,6 +161,7 @@ class ProcessPoolExecutor(_StandardExecutor):
             initializer,
             initargs,
             max_tasks_per_child,
+            max_worker_memory,
             on_worker_lost,
             max_retries,
         )
