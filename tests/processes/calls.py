@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tress.concurrent.futures._process_worker import own_memory as own_memory
+
 
 def square(number: int) -> int:
     return number * number
@@ -115,6 +117,15 @@ class Buffer:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return Buffer, (pickle.PickleBuffer(self.data),)
+
+
+hoarded: list[bytes] = []
+
+
+def hoard(size: int) -> int:
+    """Keeps so many bytes for ever; the process that does."""
+    hoarded.append(b"x" * size)
+    return os.getpid()
 
 
 class Thing:

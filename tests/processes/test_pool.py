@@ -342,6 +342,22 @@ def test_a_pool_that_is_dropped_ends(ctx: Any) -> None:
     assert not worker.is_alive()
 
 
+def test_a_pool_that_has_ended_is_freed_without_the_garbage_collector(ctx: Any) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        pool = ctx.Pool(1)
+        assert list(pool.imap(calls.square, iter([1, 2]))) == [1, 4]
+        assert list(pool.imap_unordered(calls.square, [1])) == pool.map(calls.square, [1])
+        engine = weakref.ref(pool._engine)
+        pool.terminate()
+        pool.join()
+        del pool
+        assert engine() is None
+    finally:
+        gc.enable()
+
+
 def test_what_is_done_is_let_go(pool: Pool) -> None:
     thing = calls.Thing()
     reference = weakref.ref(thing)

@@ -86,6 +86,7 @@ class _Server:
         os.set_blocking(self._ended_w, False)
         self._waiting: int | None = None
         self._status: dict[int, int] = {}
+        self._is_deserted = False
         self._handlers = {
             # With a handler it comes to the wakeup fd.
             signal.SIGCHLD: signal.signal(signal.SIGCHLD, lambda *_: None),
@@ -94,23 +95,28 @@ class _Server:
         signal.set_wakeup_fd(self._ended_w, warn_on_full_buffer=False)
 
     def run(self) -> None:
-        """Serve until no client is left."""
+        """Serve until no client is left, and what they have started has ended."""
         poller = select.poll()
         poller.register(self._taken_r, select.POLLIN)
         poller.register(self._ended_r, select.POLLIN)
         self._fork()
-        while True:
-            # Requests are the waiting child's to read, and the server's only if there is none.
-            poller.register(self._requests, 0 if self._waiting else select.POLLIN)
+        while not self._is_deserted or self._status:
+            if not self._is_deserted:
+                # Requests are the waiting child's to read, and the server's only if there is none.
+                poller.register(self._requests, 0 if self._waiting else select.POLLIN)
             for fd, events in poller.poll():
                 if fd == self._taken_r.fileno():
                     self._note_taken()
                 elif fd == self._ended_r:
                     self._reap()
-                elif events & select.POLLIN:
+                elif not events & select.POLLHUP:
                     self._serve_unprepared()
                 else:
-                    raise SystemExit
+                    # The last client may be a process that was started here, and ends just now.
+                    self._is_deserted = True
+                    poller.unregister(self._requests)
+                    self._note_taken()
+        raise SystemExit
 
     def _fork(self) -> OSError | None:
         """Fork the child that waits for the next request; returns why that failed."""
@@ -144,7 +150,8 @@ class _Server:
             self._status[pid] = fds[0]
             if pid == self._waiting:
                 self._waiting = None
-                self._fork()
+                if not self._is_deserted:
+                    self._fork()
 
     def _reap(self) -> None:
         os.read(self._ended_r, 65536)

@@ -33,12 +33,20 @@ class ProcessEngine(Engine):
         initializer: Callable[..., object] | None,
         initargs: tuple[Any, ...],
         max_tasks: int | None,
+        max_memory: int | None,
         on_worker_lost: str,
         max_retries: int,
         make_process: Callable[..., Any],
     ) -> None:
         super().__init__(
-            context, processes, initializer, initargs, max_tasks, on_worker_lost, max_retries
+            context,
+            processes,
+            initializer,
+            initargs,
+            max_tasks,
+            max_memory,
+            on_worker_lost,
+            max_retries,
         )
         self.make_process = make_process
         # Only one thread calls callbacks.
@@ -180,6 +188,11 @@ class PoolCollector(Collector):
 
     def __init__(self, engine: ProcessEngine) -> None:
         super().__init__(engine, "Pool", daemon=True)
+
+    def run(self) -> None:
+        super().run()
+        # The engine has this thread: its memory is to go as soon as nobody has the engine.
+        del self.engine
 
     def will_submit(self) -> bool:
         return not self.engine.closed

@@ -7,6 +7,7 @@ iterables are the user's, and may block: nothing else of a pool waits for this t
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -33,7 +34,8 @@ class Feeder:
     """Feeds an engine."""
 
     def __init__(self, engine: Any) -> None:
-        self._engine = engine
+        # The engine has the feeder; whoever calls has the engine.
+        self._engine_ref = weakref.ref(engine)
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._unfed: list[Job] = []
@@ -43,6 +45,12 @@ class Feeder:
         self._waits = False
         self._error: BaseException | None = None
         self._closed = False
+
+    @property
+    def _engine(self) -> Any:
+        engine = self._engine_ref()
+        assert engine is not None, "a feeder outlives its engine"
+        return engine
 
     def put(self, job: Job, plain: bool = False) -> None:
         """Has a job fed, after those before it. ValueError once the pool is closed.
@@ -59,7 +67,9 @@ class Feeder:
                     return
                 self._jobs.put(job)
                 if self._thread is None:
-                    self._thread = Thread(target=self._run, name="PoolFeeder", daemon=True)
+                    self._thread = Thread(
+                        target=self._run, args=(self._engine,), name="PoolFeeder", daemon=True
+                    )
                     self._thread.start()
                 return
         self._engine.end_feed()
@@ -67,14 +77,14 @@ class Feeder:
             raise ValueError("Pool not running")
         job.all_fed(error)
 
-    def _run(self) -> None:
+    def _run(self, engine: Any) -> None:
         while (job := self._jobs.get()) is not None:
             for future in job.tasks():
                 if (error := self._error) is not None:
                     end(future, error)
                     break
-                self._engine.feed(future)
-                if len(self._engine.backlog) >= _HIGH:
+                engine.feed(future)
+                if len(engine.backlog) >= _HIGH:
                     self._wait_for_room()
                 # What has been submitted is not to be kept alive here.
                 del future

@@ -8,6 +8,7 @@ done-callbacks bring them to the `MapResult` or the iterator that they are of.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing.pool as _std_module
 import sys
@@ -21,6 +22,7 @@ from time import monotonic
 from typing import Any
 
 from tress import _native
+from tress.concurrent.futures._base import Future
 from tress.concurrent.futures._process_future import ProcessFuture
 from tress.concurrent.futures._process_options import Options
 from tress.concurrent.futures._process_pool import end
@@ -44,6 +46,10 @@ class TerminatedError(BrokenProcessPool):
 
     def __init__(self) -> None:
         super().__init__("the pool was terminated before the call was finished")
+
+
+class _NotYetError(TimeoutError):
+    """An iterator has nothing to give within the time that it was given."""
 
 
 def wait_here(future: Any, timeout: float | None) -> None:
@@ -332,12 +338,60 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
     def __iter__(self) -> IMapIterator:
         return self
 
+    def __aiter__(self) -> IMapIterator:
+        return self
+
+    async def __anext__(self) -> Any:
+        while True:
+            try:
+                return self._item(0)
+            except StopIteration:
+                raise StopAsyncIteration from None
+            except _NotYetError:
+                await self._more()
+
+    async def _more(self) -> None:
+        """Waits in a coroutine until there may be another result."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        there = loop.create_future()
+
+        def note() -> None:
+            if not there.done():
+                there.set_result(None)
+
+        def tell(_: object) -> None:
+            # The loop may have been closed meanwhile.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(note)
+
+        bell: Any = self._returned[0] if self._returned else Future()
+        bell.add_done_callback(tell)
+        if isinstance(bell, Part):
+            await there
+            return
+        self._futures.arm(bell)
+        try:
+            if not len(self._futures):
+                await there
+        finally:
+            self._futures.disarm(bell)
+
     def next(self, timeout: float | None = None) -> Any:
         """Returns the next result, or raises what its call raised.
 
         StopIteration after the last. `multiprocessing.TimeoutError` is raised when `timeout`
         seconds have passed first; a timeout or a signal takes nothing.
         """
+        try:
+            return self._item(timeout)
+        except _NotYetError:
+            raise TimeoutError from None
+
+    __next__ = next  # noqa: A003 - the method
+
+    def _item(self, timeout: float | None) -> Any:
         if self._chunk is None:
             return self._next(timeout)
         try:
@@ -347,15 +401,13 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
                 raise StopIteration from None
         try:
             self._chunk.extend(self._next(timeout))
-        except (TimeoutError, StopIteration):
+        except (_NotYetError, StopIteration):
             raise
         except Exception:
             # As a generator, which the standard library has for chunks.
             self._failed = True
             raise
         return self._chunk.popleft()
-
-    __next__ = next  # noqa: A003 - the method
 
     def _next(self, timeout: float | None) -> Any:
         deadline = None if timeout is None else monotonic() + timeout
@@ -397,7 +449,7 @@ def _left(deadline: float | None) -> float | None:
 
 def _check(deadline: float | None) -> None:
     if deadline is not None and monotonic() >= deadline:
-        raise TimeoutError
+        raise _NotYetError
 
 
 class IMapUnorderedIterator(IMapIterator, _StandardIMapUnorderedIterator):  # type: ignore
@@ -409,6 +461,7 @@ class IMapUnorderedIterator(IMapIterator, _StandardIMapUnorderedIterator):  # ty
 
     def _prepare(self) -> None:
         self._futures = self._ready = _native.Ready()
+        self._returned = deque()
 
     def _next(self, timeout: float | None) -> Any:
         deadline = None if timeout is None else monotonic() + timeout

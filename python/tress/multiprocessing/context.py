@@ -155,6 +155,7 @@ class BaseContext(_std.BaseContext):
         *,
         on_worker_lost: str = "fail_task",
         max_retries: int = 3,
+        max_worker_memory: int | None = None,
     ) -> pool.Pool:
         """Returns a pool of worker processes: see `tress.multiprocessing.pool.Pool`."""
         from tress.multiprocessing.pool import Pool
@@ -167,6 +168,7 @@ class BaseContext(_std.BaseContext):
             context=self.get_context(),
             on_worker_lost=on_worker_lost,
             max_retries=max_retries,
+            max_worker_memory=max_worker_memory,
         )
 
     @overload  # type: ignore[override]

@@ -16,8 +16,7 @@ from typing import Any, NoReturn, Self
 from weakref import WeakValueDictionary
 
 from tress.concurrent.futures._base import cpu_count
-from tress.concurrent.futures._process_options import Options, options
-from tress.concurrent.futures.process import check_policy
+from tress.concurrent.futures._process_options import Options, check_policy, options
 from tress.multiprocessing._pool_calls import Calls
 from tress.multiprocessing._pool_engine import ProcessEngine
 from tress.multiprocessing._pool_results import (
@@ -69,7 +68,8 @@ class Pool(Calls, _StandardPool):  # type: ignore[misc]  # chunksize may not be 
     Ours: `on_worker_lost` says what becomes of the task that a worker was at when it died.
     "fail_task": it ends with WorkerLostError, another worker takes the place of the dead one, and
     the pool goes on. "retry": it is done again, at most `max_retries` times, before it fails so.
-    "break": all tasks end, and the pool takes no more.
+    "break": all tasks end, and the pool takes no more. A worker that has more than
+    `max_worker_memory` bytes of its own after a task ends, and another takes its place.
     """
 
     _wrap_exception = True
@@ -89,6 +89,7 @@ class Pool(Calls, _StandardPool):  # type: ignore[misc]  # chunksize may not be 
         *,
         on_worker_lost: str = "fail_task",
         max_retries: int = 3,
+        max_worker_memory: int | None = None,
     ) -> None:
         # For __del__, if what follows raises.
         self._state = INIT
@@ -107,24 +108,25 @@ class Pool(Calls, _StandardPool):  # type: ignore[misc]  # chunksize may not be 
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        check_policy(on_worker_lost, max_retries)
+        check_policy(on_worker_lost, max_retries, max_worker_memory)
         self._processes = processes
         self._initializer = initializer
         self._initargs = tuple(initargs)
         self._maxtasksperchild = maxtasksperchild
         self._jobs = WeakValueDictionary()
-        self._engine = self._make_engine(on_worker_lost, max_retries)
+        self._engine = self._make_engine(max_worker_memory, on_worker_lost, max_retries)
         self._engine.start()
         self._terminate = util.Finalize(self, _end, args=(self._engine,), exitpriority=15)
         self._state = RUN
 
-    def _make_engine(self, on_worker_lost: str, max_retries: int) -> Any:
+    def _make_engine(self, max_memory: int | None, on_worker_lost: str, max_retries: int) -> Any:
         return ProcessEngine(
             self._ctx,
             self._processes,
             self._initializer,
             self._initargs,
             self._maxtasksperchild,
+            max_memory,
             on_worker_lost,
             max_retries,
             self.Process,
@@ -261,7 +263,7 @@ class ThreadPool(Pool, _StandardThreadPool):  # type: ignore[misc]  # as for Poo
         """NotImplementedError: a thread cannot be killed."""
         raise NotImplementedError("a pool of threads cannot end a call: use a pool of processes")
 
-    def _make_engine(self, on_worker_lost: str, max_retries: int) -> Any:
+    def _make_engine(self, max_memory: int | None, on_worker_lost: str, max_retries: int) -> Any:
         return ThreadEngine(
             self._ctx, self._processes, self._initializer, self._initargs, self.Process
         )

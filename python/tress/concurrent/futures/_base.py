@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures._base as _std
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 from tress import _native
@@ -22,6 +22,16 @@ class Future(_native.Future[_T], _StandardFuture[_T]):
     """The outcome of a call that is made elsewhere, as `concurrent.futures.Future`."""
 
     __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, _T]:
+        """Waits for the outcome in a coroutine; ours.
+
+        As with `asyncio.wrap_future`, cancelling the task that waits cancels the call, if it has
+        not begun.
+        """
+        import asyncio
+
+        return asyncio.wrap_future(self).__await__()
 
 
 _native.own_methods(Future, _native.Future)

@@ -122,7 +122,7 @@ class Collector(Thread):
         process, seat, lost = engine.bury(pidfd)
         failed = seat in engine.failed
         # Whoever has read its last words may not have told them yet.
-        retired = seat in engine.retired or (engine.begin[2] is not None and process.exitcode == 0)
+        retired = seat in engine.retired or (engine.recycles and process.exitcode == 0)
         engine.retired.discard(seat)
         sentence = engine.watch.sentence(seat)
         if sentence is not None:

@@ -64,6 +64,7 @@ class Engine:
         initializer: Callable[..., object] | None,
         initargs: tuple[Any, ...],
         max_tasks: int | None,
+        max_memory: int | None,
         on_worker_lost: str,
         max_retries: int,
     ) -> None:
@@ -71,7 +72,9 @@ class Engine:
         self.wait_for = self.pool.wait_for
         self.context = context
         self.max_workers = max_workers
-        self.begin = (initializer, initargs, max_tasks)
+        self.begin = (initializer, initargs, max_tasks, max_memory)
+        # Whether workers end by themselves.
+        self.recycles = max_tasks is not None or max_memory is not None
         self.on_worker_lost = on_worker_lost
         self.max_retries = max_retries
         # Guards what follows, and the starting of workers.

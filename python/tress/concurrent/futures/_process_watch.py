@@ -34,8 +34,10 @@ class Watch:
     """The calls of a pool that are watched. All but `limit` and `kill` is the collector's."""
 
     def __init__(self, pool: _native.ProcessPool, workers: dict[int, tuple[Any, int]]) -> None:
+        # By pidfd, what the engine has: its process and its seat. The engine itself is not held,
+        # so that its memory goes as soon as nobody has it.
         self._pool = pool
-        self._workers = workers  # of the engine, which is not held: it holds this
+        self._workers = workers
         # When, in which order, what, and whether it is to be killed without more ado.
         self._added: deque[_Entry] = deque()
         self._heap: list[_Entry] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Callable
 from concurrent.futures._base import LOGGER
@@ -119,14 +120,26 @@ class _Interrupts:
             return EXCEPTION, self.manners.outgoing(late)
 
 
+_PAGE = resource.getpagesize()
+
+
+def own_memory() -> int:
+    """How many bytes of memory this process has that it shares with no other."""
+    with open("/proc/self/statm", "rb") as file:
+        resident, shared = file.read().split()[1:3]
+    return (int(resident) - int(shared)) * _PAGE
+
+
 def serve(
     seat: Seat,
     initializer: Callable[..., object] | None,
     initargs: tuple[Any, ...],
     max_tasks: int | None,
+    max_memory: int | None,
     manners: type[Manners],
 ) -> None:
-    """Takes tasks and answers them until the pool closes, or `max_tasks` are done."""
+    """Takes tasks and answers them until the pool closes, `max_tasks` are done, or this process has
+    more than `max_memory` bytes of its own."""
     worker = seat.take()
     _native.end_with(seat.owner)
     interrupts = _Interrupts(worker, manners)
@@ -167,7 +180,9 @@ def serve(
         # A worker without work keeps nothing alive.
         del fn, args, kwargs, value
         done += 1
-        if done == max_tasks and lives:
+        if not lives:
+            break
+        if done == max_tasks or (max_memory is not None and own_memory() > max_memory):
             worker.answer(RETIRED, 0, [])
             return
     while not lives:

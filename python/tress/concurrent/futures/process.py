@@ -23,7 +23,7 @@ from tress._task_errors import TaskTimeoutError as TaskTimeoutError, WorkerLostE
 from tress.concurrent.futures._base import Future, cpu_count
 from tress.concurrent.futures._process_collector import ExecutorCollector
 from tress.concurrent.futures._process_future import ProcessFuture
-from tress.concurrent.futures._process_options import Options, options
+from tress.concurrent.futures._process_options import Options, check_policy, options
 from tress.concurrent.futures._process_pool import Engine
 
 __all__ = ["BrokenProcessPool", "ProcessPoolExecutor", "WorkerLostError"]
@@ -39,8 +39,6 @@ _StandardExecutor = _std_module.ProcessPoolExecutor
 # As the standard module's, from 3.14 on.
 _TERMINATE = "terminate"
 _KILL = "kill"
-
-_POLICIES = ("break", "fail_task", "retry")
 
 
 class _CallQueue:
@@ -72,19 +70,6 @@ def _chained(lists: Iterator[list[_T]]) -> Iterator[_T]:
             yield items.pop()
 
 
-def check_policy(on_worker_lost: str, max_retries: int) -> None:
-    """ValueError or TypeError if these do not say what becomes of the calls of lost workers."""
-    if on_worker_lost not in _POLICIES:
-        raise ValueError(
-            f"on_worker_lost must be one of {', '.join(map(repr, _POLICIES))},"
-            f" not {on_worker_lost!r}"
-        )
-    if not isinstance(max_retries, int):
-        raise TypeError(f"max_retries must be an int, not {type(max_retries).__name__}")
-    if max_retries < 0:
-        raise ValueError(f"max_retries must be at least 0, not {max_retries}")
-
-
 class ProcessPoolExecutor(_StandardExecutor):
     """A pool of processes that make calls, as `concurrent.futures.ProcessPoolExecutor`.
 
@@ -97,7 +82,8 @@ class ProcessPoolExecutor(_StandardExecutor):
     "break", the standard way: it ends with WorkerLostError, which is a BrokenProcessPool, all other
     calls with BrokenProcessPool, and the pool takes no more. "fail_task": it alone ends with
     WorkerLostError, another worker takes the place of the dead one, and the pool goes on. "retry":
-    it is made again, at most `max_retries` times, before it fails so.
+    it is made again, at most `max_retries` times, before it fails so. A worker that has more than
+    `max_worker_memory` bytes of its own after a call ends, and another takes its place.
     """
 
     _initializer: Any
@@ -115,6 +101,7 @@ class ProcessPoolExecutor(_StandardExecutor):
         max_tasks_per_child: int | None = None,
         on_worker_lost: str = "break",
         max_retries: int = 3,
+        max_worker_memory: int | None = None,
     ) -> None:
         if max_workers is None:
             max_workers = cpu_count() or 1
@@ -138,7 +125,7 @@ class ProcessPoolExecutor(_StandardExecutor):
                     "max_tasks_per_child is incompatible with the 'fork' multiprocessing start"
                     " method; supply a different mp_context."
                 )
-        check_policy(on_worker_lost, max_retries)
+        check_policy(on_worker_lost, max_retries, max_worker_memory)
         self._max_workers = max_workers
         self._mp_context = mp_context
         self._safe_to_dynamically_spawn_children = not forks
@@ -151,6 +138,7 @@ class ProcessPoolExecutor(_StandardExecutor):
             initializer,
             initargs,
             max_tasks_per_child,
+            max_worker_memory,
             on_worker_lost,
             max_retries,
         )
