@@ -45,6 +45,8 @@ mod _native {
     #[pymodule_export]
     use crate::processes::pool::{ProcessPool, WorkerSeat, mark_begun};
     #[pymodule_export]
+    use crate::processes::ring::SharedRing;
+    #[pymodule_export]
     use crate::processes::semlock::SemLock;
     #[pymodule_export]
     use crate::processes::slot::Slot;

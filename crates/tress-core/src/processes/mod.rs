@@ -3,6 +3,8 @@
 #[cfg(not(loom))]
 pub mod arena;
 pub mod condition;
+#[cfg(not(loom))]
+pub mod doorbell;
 pub mod event;
 pub mod frames;
 #[cfg(not(loom))]
@@ -15,10 +17,15 @@ pub mod listening;
 pub mod lock;
 pub mod patience;
 #[cfg(not(loom))]
+mod pieces;
+#[cfg(not(loom))]
 pub mod pool;
+pub mod positions;
 pub mod rest;
 #[cfg(not(loom))]
 pub mod results;
+#[cfg(not(loom))]
+pub mod ring;
 #[cfg(not(loom))]
 pub mod segment;
 pub mod semaphore;

@@ -7,6 +7,7 @@ pub mod fast;
 pub mod payload;
 pub mod pickling;
 pub mod pool;
+pub mod ring;
 pub mod semlock;
 pub mod slot;
 pub mod worker;
