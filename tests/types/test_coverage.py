@@ -19,6 +19,7 @@ MODULES = (
     "concurrent.futures",
     "multiprocessing",
     "multiprocessing.connection",
+    "multiprocessing.queues",
     "multiprocessing.synchronize",
 )
 BESIDE = "Beside `__all__`"

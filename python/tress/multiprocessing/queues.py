@@ -173,6 +173,10 @@ class Queue(_Queue[_T]):
         obj: _T = load(item)
         return obj
 
+    def _item_lost(self) -> None:
+        """What becomes of the place of an item that was put and is lost."""
+        self._sem.release()
+
     def get_nowait(self) -> _T:
         """`get(False)`."""
         return self.get(False)
@@ -328,6 +332,10 @@ class JoinableQueue(Queue[_T], _JoinableQueue[_T]):
         finally:
             if not is_sent:
                 self.task_done()
+
+    def _item_lost(self) -> None:
+        super()._item_lost()
+        self.task_done()
 
     def task_done(self) -> None:
         """Say that a task is done whose object was got. ValueError if all of them are."""

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyEOFError, PyOSError, PyValueError};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyTuple};
+use pyo3::{ffi, intern};
 use tress_core::base::deadline::Deadline;
 use tress_core::base::waits;
 use tress_core::processes::patience::Patience;
@@ -93,9 +93,12 @@ fn own(fd: RawFd) -> PyResult<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(own) })
 }
 
-/// Says that an item is lost, as process `pid` ended in the middle of it.
-fn tell(py: Python<'_>, pid: Option<u32>) -> PyResult<()> {
+/// Says that an item is lost, as process `pid` ended in the middle of it: to the queue, if there is one, and to the program.
+fn tell(py: Python<'_>, queue: Option<&Bound<'_, PyAny>>, pid: Option<u32>) -> PyResult<()> {
     static TELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    if let Some(queue) = queue {
+        queue.call_method0(intern!(py, "_item_lost"))?;
+    }
     TELL.import(py, "tress._owner_died", "tell_lost_item")?.call1((pid,)).map(|_| ())
 }
 
@@ -157,6 +160,7 @@ impl SharedRing {
         py: Python<'py>,
         getting: &mut Getting<'_>,
         item: Item,
+        queue: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let len = ffi::Py_ssize_t::try_from(item.len).map_err(|_| malformed())?;
         // SAFETY: attached; the call returns a new object or sets an exception.
@@ -180,7 +184,7 @@ impl SharedRing {
             Some(Next::Item(_)) if item.tag == BYTES => Ok(Some(PyTuple::new(py, [bytes])?.into_any())),
             Some(Next::Item(_)) => Ok(Some(bytes.into_any())),
             Some(Next::Lost(pid)) => {
-                tell(py, pid)?;
+                tell(py, queue, pid)?;
                 Ok(None)
             }
             _ => Err(malformed()),
@@ -339,11 +343,13 @@ impl SharedRing {
     }
 
     /// Takes out an item, waiting for one for `timeout` seconds at most: a pickle, or a tuple with a `bytes` object. None if
-    /// there is none. EOFError if there is none and `end_with_parent()` has said so.
-    #[pyo3(signature = (timeout=None))]
+    /// there is none. EOFError if there is none and `end_with_parent()` has said so. For an item that turns out to be lost,
+    /// `queue._item_lost()` is called.
+    #[pyo3(signature = (timeout=None, queue=None))]
     fn get<'py>(
         slf: &Bound<'py, Self>,
         timeout: Option<&Bound<'py, PyAny>>,
+        queue: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let deadline = Timeout::optional(timeout)?.deadline();
         let mut getting = slf.get().ring.get();
@@ -351,9 +357,9 @@ impl SharedRing {
             match Self::await_next(slf, &mut getting, deadline)? {
                 None => return Ok(None),
                 Some(Next::Malformed) => return Err(malformed()),
-                Some(Next::Lost(pid)) => tell(slf.py(), pid)?,
+                Some(Next::Lost(pid)) => tell(slf.py(), queue, pid)?,
                 Some(Next::Item(item)) => {
-                    if let Some(object) = Self::read(slf.py(), &mut getting, item)? {
+                    if let Some(object) = Self::read(slf.py(), &mut getting, item, queue)? {
                         return Ok(Some(object));
                     }
                 }
