@@ -44,3 +44,12 @@ def echo_objects(connection: Any) -> None:
     """Sends back what comes, as an object."""
     while True:
         connection.send(connection.recv())
+
+
+def put_each(queue: Any, ready: Any, go: Any, item: Any, count: int) -> None:
+    """Puts an item as often as that, once all are there."""
+    ready.release()
+    go.wait()
+    put = queue.put
+    for _ in range(count):
+        put(item)

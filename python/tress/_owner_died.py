@@ -40,3 +40,10 @@ def tell(pid: int | None, raises: bool) -> None:
     if raises:
         raise OwnerDiedError(what, pid)
     warnings.warn(what, OwnerDiedWarning, stacklevel=level_outside())
+
+
+def tell_lost_item(pid: int | None) -> None:
+    """Says that an item of a queue is lost: a process ended while it put or got it."""
+    who = "a process" if pid is None else f"process {pid}"
+    what = f"{who} ended in the middle of an item of this queue: the item is lost"
+    warnings.warn(what, OwnerDiedWarning, stacklevel=level_outside())

@@ -21,6 +21,7 @@ MODULES = (
     "multiprocessing.connection",
     "multiprocessing.managers",
     "multiprocessing.shared_memory",
+    "multiprocessing.queues",
     "multiprocessing.synchronize",
     "multiprocessing.pool",
     "multiprocessing.dummy",

@@ -21,9 +21,7 @@ from multiprocessing.context import (
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
-    from multiprocessing import queues
-
-    from tress.multiprocessing import pool, synchronize
+    from tress.multiprocessing import pool, queues, synchronize
     from tress.multiprocessing.connection import Connection
     from tress.multiprocessing.managers import SyncManager
     from tress.multiprocessing.synchronize import Robust
@@ -60,7 +58,7 @@ class ForkServerProcess(_std.ForkServerProcess):
 
 
 class BaseContext(_std.BaseContext):
-    """What the contexts have in common; the standard one, with tress's locks and pipes."""
+    """What the contexts have in common; the standard one, with tress's locks, pipes and queues."""
 
     def Lock(self, *, robust: Robust = "warn") -> synchronize.Lock:
         """Returns a lock.
@@ -135,16 +133,22 @@ class BaseContext(_std.BaseContext):
         return Pipe(duplex)
 
     def Queue(self, maxsize: int = 0) -> queues.Queue[Any]:
-        """Returns a queue: the standard one, on tress's locks."""
-        queue = super().Queue(maxsize)
-        _let_permits_travel(queue)
-        return queue
+        """Returns a queue of at most `maxsize` objects, or of any number if that is not positive."""
+        from tress.multiprocessing.queues import Queue
+
+        return Queue(maxsize, ctx=self.get_context())
 
     def JoinableQueue(self, maxsize: int = 0) -> queues.JoinableQueue[Any]:
-        """Returns a queue that can be joined: the standard one, on tress's locks."""
-        queue = super().JoinableQueue(maxsize)
-        _let_permits_travel(queue)
-        return queue
+        """Returns a queue that can be joined. `maxsize` is as for `Queue`."""
+        from tress.multiprocessing.queues import JoinableQueue
+
+        return JoinableQueue(maxsize, ctx=self.get_context())
+
+    def SimpleQueue(self) -> queues.SimpleQueue[Any]:
+        """Returns a queue whose `put()` waits while there is no room."""
+        from tress.multiprocessing.queues import SimpleQueue
+
+        return SimpleQueue(ctx=self.get_context())
 
     def Pool(
         self,
@@ -187,11 +191,6 @@ class BaseContext(_std.BaseContext):
         ValueError for another method.
         """
         return self if method is None else _concrete(method)
-
-
-def _let_permits_travel(queue: Any) -> None:
-    """A bounded queue acquires in the process that puts and releases in the one that gets."""
-    queue._sem._semlock._let_permits_travel()
 
 
 class ForkContext(BaseContext, _std.ForkContext):

@@ -64,12 +64,17 @@ impl Lock {
     /// # Errors
     /// The kernel's: no memory or no file descriptor left.
     pub fn new(is_held: bool) -> io::Result<Self> {
-        let slot = Slot::new()?;
-        slot.word(NAMESPACES).store(identity::namespaces(), Ordering::Relaxed);
+        let lock = Self::make_in(Slot::new()?);
         if is_held {
-            slot.double_word(WORD).store(held_by(ProcessId::UNKNOWN), Ordering::Relaxed);
+            lock.word().store(held_by(ProcessId::UNKNOWN), Ordering::Relaxed);
         }
-        Ok(Self { slot })
+        Ok(lock)
+    }
+
+    /// A new one, free, in a slot that is all zero and nobody else's yet.
+    pub fn make_in(slot: Slot) -> Self {
+        slot.word(NAMESPACES).store(identity::namespaces(), Ordering::Relaxed);
+        Self { slot }
     }
 
     /// The lock in `slot`, where another process or object made it.
@@ -111,7 +116,7 @@ impl Lock {
     }
 
     #[cold]
-    fn take_over(&self, watch: &mut Watch) -> Option<ProcessId> {
+    pub(super) fn take_over(&self, watch: &mut Watch) -> Option<ProcessId> {
         let word = self.word().load(Ordering::Relaxed);
         let holder = holder_of(word)?;
         let is_named_here = identity::current_in(self.namespaces()) != ProcessId::UNKNOWN;

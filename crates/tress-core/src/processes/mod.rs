@@ -4,6 +4,8 @@
 pub mod arena;
 pub mod condition;
 pub mod current;
+#[cfg(not(loom))]
+pub mod doorbell;
 pub mod event;
 pub mod frames;
 #[cfg(not(loom))]
@@ -19,10 +21,15 @@ pub mod listening;
 pub mod lock;
 pub mod patience;
 #[cfg(not(loom))]
+mod pieces;
+#[cfg(not(loom))]
 pub mod pool;
+pub mod positions;
 pub mod rest;
 #[cfg(not(loom))]
 pub mod results;
+#[cfg(not(loom))]
+pub mod ring;
 #[cfg(not(loom))]
 pub mod segment;
 pub mod semaphore;

@@ -8,6 +8,7 @@ pub mod payload;
 pub mod pickling;
 pub mod pool;
 pub mod ready;
+pub mod ring;
 pub mod semlock;
 pub mod slot;
 pub mod worker;

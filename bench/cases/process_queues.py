@@ -1,0 +1,86 @@
+"""Queues between processes: what one side puts, the other gets.
+
+The other processes are forked, and have been heard of, before the clock runs. It ends when the last item is there.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+from typing import Any
+
+from bench import work
+from bench.case import Case
+from bench.sides import MULTIPROCESSING, Side
+
+ITEM = (1, "name", 2.5)
+LONG = 8 << 20
+
+
+def _from_producers(side: Side, producers: int, each: int, item: Any) -> int:
+    context = side.multiprocessing.get_context("fork")
+    queue, ready, go = context.Queue(), context.Semaphore(0), context.Event()
+    started = [
+        context.Process(target=work.put_each, args=(queue, ready, go, item, each), daemon=True)
+        for _ in range(producers)
+    ]
+    for producer in started:
+        producer.start()
+    for _ in started:
+        ready.acquire()
+    get = queue.get
+    start = perf_counter_ns()
+    go.set()
+    for _ in range(producers * each):
+        last = get()
+    took = perf_counter_ns() - start
+    if last != item:
+        raise RuntimeError(f"{side.name}: wrong result")
+    for producer in started:
+        producer.join()
+    return took
+
+
+def small_1p1c(side: Side, operations: int) -> int:
+    """A tuple of three, from one process to another."""
+    return _from_producers(side, 1, operations, ITEM)
+
+
+def small_4p1c(side: Side, operations: int) -> int:
+    """A tuple of three, from four processes to another."""
+    return _from_producers(side, 4, operations // 4, ITEM)
+
+
+def long_1p1c(side: Side, operations: int) -> int:
+    """8 MiB of bytes, from one process to another."""
+    return _from_producers(side, 1, operations, b"x" * LONG)
+
+
+CASES = (
+    Case(
+        name="process_queue_small_1p1c",
+        title="Queue: small item, 1 to 1",
+        run=small_1p1c,
+        operations=20_000,
+        needs=(MULTIPROCESSING,),
+        target=5.0,
+        more_rounds=2,
+    ),
+    Case(
+        name="process_queue_small_4p1c",
+        title="Queue: small item, 4 to 1",
+        run=small_4p1c,
+        operations=20_000,
+        needs=(MULTIPROCESSING,),
+        target=5.0,
+        more_rounds=2,
+    ),
+    Case(
+        name="process_queue_8mib",
+        title="Queue: 8 MiB",
+        run=long_1p1c,
+        operations=30,
+        needs=(MULTIPROCESSING,),
+        target=8.0,
+        more_rounds=2,
+    ),
+)
