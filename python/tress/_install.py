@@ -214,6 +214,14 @@ def _kind_of(name: str) -> type[_Module]:
     return _OfProcesses if name.startswith(_PACKAGE) else _Module
 
 
+class _Inside(threading.local):
+    """How many imports of tress's modules a thread is in, and what waits for the end of them."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.postponed: list[str] = []
+
+
 class _Strand:
     """One installed strand: the modules it has replaced so far, and the imports it waits for.
 
@@ -222,6 +230,10 @@ class _Strand:
     each has what the other wants, and Python tells one of them so with a _DeadlockError. That one
     goes on without: the standard module is complete by then, and tress's comes back here when it
     is.
+
+    A standard module may also be imported by a part of tress that is itself being imported, and
+    that tress's module, which stands in for it, is made of. Then that one waits until the import
+    of tress's is over.
     """
 
     def __init__(self, name: str) -> None:
@@ -231,26 +243,46 @@ class _Strand:
         for module in _MODULES[name]:
             actions[module] = self._around_standard(module)
             actions[f"tress.{module}"] = self._around_ours(module)
-        self._on_import = OnImport(actions)
+        self._on_import = OnImport(actions, "tress", self._around_part)
+        self._inside = _Inside()
 
     def _around_standard(self, name: str) -> Action:
         def afterwards(succeeded: bool) -> None:
             if succeeded:
-                self.replace(name)
+                self._replace_in_time(name)
 
         return lambda: afterwards
 
-    def _around_ours(self, name: str) -> Action:
-        def afterwards(succeeded: bool) -> None:
-            if succeeded:
-                self.replace(name, is_complete=True)
+    def _replace_in_time(self, name: str) -> None:
+        if self._inside.depth:
+            self._inside.postponed.append(name)
+        else:
+            self.replace(name)
 
+    def _around_part(self) -> Callable[[bool], None]:
+        self._inside.depth += 1
+
+        def afterwards(_: bool) -> None:
+            self._inside.depth -= 1
+            while self._inside.postponed and not self._inside.depth:
+                self.replace(self._inside.postponed.pop(0))
+
+        return afterwards
+
+    def _around_ours(self, name: str) -> Action:
         def action() -> Callable[[bool], None]:
             try:
                 __import__(name)
             except _DeadlockError:
                 if name not in sys.modules:
                     raise
+            leave = self._around_part()
+
+            def afterwards(succeeded: bool) -> None:
+                if succeeded:
+                    self.replace(name, is_complete=True)
+                leave(succeeded)
+
             return afterwards
 
         return action
@@ -294,7 +326,7 @@ class _Strand:
             for part in _MODULES[self.name]:  # those that it has imported itself
                 if part.startswith(f"{_PACKAGE}.") and part in sys.modules:
                     if _is_executed(sys.modules[part]):
-                        self.replace(part)
+                        self._replace_in_time(part)
 
     def take_back(self) -> None:
         """Undo everything."""

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 class OnImport:
     """Takes part in imports between `begin()` and `end()`; earlier ones are not its matter."""
 
-    def __init__(self, actions: Mapping[str, Action]) -> None:
+    def __init__(
+        self, actions: Mapping[str, Action], package: str | None = None, part: Action | None = None
+    ) -> None:
+        """`actions` by the module's name; `part` for the other modules of `package`."""
         self._actions = actions
+        self._parts = None if package is None else f"{package}."
+        self._part = part
 
     def begin(self) -> None:
         """Take part in imports."""
@@ -38,6 +43,8 @@ class OnImport:
     ) -> ModuleSpec | None:
         """Find one of the modules as the other finders do, with a loader around its own."""
         action = self._actions.get(fullname)
+        if action is None and self._parts is not None and fullname.startswith(self._parts):
+            action = self._part
         if action is None:
             return None
         finders = list(sys.meta_path)

@@ -46,6 +46,7 @@ mod _native {
     use crate::processes::pool::{ProcessPool, WorkerSeat, mark_begun};
     #[pymodule_export]
     use crate::processes::ready::Ready;
+    #[pymodule_export]
     use crate::processes::ring::SharedRing;
     #[pymodule_export]
     use crate::processes::semlock::SemLock;
