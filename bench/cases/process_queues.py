@@ -1,6 +1,7 @@
 """Queues between processes: what one side puts, the other gets.
 
-The other processes are forked, and have been heard of, before the clock runs. It ends when the last item is there.
+The other processes are forked, and have been heard of, before the clock runs. It ends when the last
+item is there.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def test_a_producer_killed_while_its_item_is_read(start: Start, queue: Any) -> N
     producer = start(jobs.put_long, queue, 1, LONG)
     until(full(queue), "the item has begun")
     os.kill(producer.pid, signal.SIGSTOP)
-    with pytest.warns(tress.OwnerDiedWarning, match=f"process {producer.pid} "):
+    with pytest.warns(tress.OwnerDiedWarning, match=f"process {producer.pid} "):  # noqa: PT031
         getting = blocked(queue.get)
         until(queue.empty, "what is there is read")
         kill(producer)

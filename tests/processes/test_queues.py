@@ -147,7 +147,7 @@ def test_what_cannot_be_pickled_is_reported_and_not_put(
 def test_the_hook_for_what_cannot_be_pickled(ctx: Any) -> None:
     seen = []
 
-    class Hooked(mp.queues.Queue):  # type: ignore[name-defined,misc]
+    class Hooked(mp.queues.Queue[Any]):
         @staticmethod
         def _on_queue_feeder_error(error: Exception, obj: object) -> None:
             seen.append((str(error), type(obj)))

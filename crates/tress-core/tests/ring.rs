@@ -241,7 +241,9 @@ fn what_is_given_up_in_the_middle_is_lost_and_the_ring_goes_on() {
         let long = content(1, 4 * LEAST);
         let parts = [&long[..]];
         let mut putting = ring.put(7, &parts);
-        while putting.attempt(Some(Deadline::after_ns(0))) != Err(tress_core::processes::word::Slept::TimedOut) {}
+        while putting.attempt(Some(Deadline::after_ns(0)))
+            != Err(tress_core::processes::word::Slept::TimedOut)
+        {}
         drop(putting);
         assert_eq!(get(&ring), Err(Next::Lost(None)));
         put(&ring, b"after");

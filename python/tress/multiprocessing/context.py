@@ -133,7 +133,7 @@ class BaseContext(_std.BaseContext):
         return Pipe(duplex)
 
     def Queue(self, maxsize: int = 0) -> queues.Queue[Any]:
-        """Returns a queue of at most `maxsize` objects, or of any number if that is not positive."""
+        """Returns a queue of at most `maxsize` objects, of any number if that is not positive."""
         from tress.multiprocessing.queues import Queue
 
         return Queue(maxsize, ctx=self.get_context())

@@ -1,7 +1,8 @@
 """Queues between processes: the names of the standard `multiprocessing.queues`.
 
-Each class is a subclass of the standard one. Items go through a ring in shared memory. When a process
-is killed the queue goes on, and nothing is lost but the item that it was putting or getting.
+Each class is a subclass of the standard one. Items go through a ring in shared memory. When a
+process is killed the queue goes on, and nothing is lost but the item that it was putting or
+getting.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tress import _native
 from tress.multiprocessing._queue_ring import Reader, Ring, Writer, load
-from tress.multiprocessing.synchronize import SEM_VALUE_MAX
+from tress.multiprocessing.synchronize import SEM_VALUE_MAX  # type: ignore[attr-defined]
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
@@ -53,8 +54,8 @@ class _Unsent:
 class Queue(_Queue[_T]):
     """A queue between processes, as `multiprocessing.Queue`.
 
-    `put()` waits for nothing but the bound. What finds no room in the ring waits in this process for
-    a thread that puts it there: `close()`, `join_thread()` and `cancel_join_thread()` are about
+    `put()` waits for nothing but the bound. What finds no room in the ring waits in this process
+    for a thread that puts it there: `close()`, `join_thread()` and `cancel_join_thread()` are about
     that one. An object is pickled as it is put, so that what is changed in it later is not seen.
     """
 
@@ -77,19 +78,19 @@ class Queue(_Queue[_T]):
         self._opid = os.getpid()
         self._sem: Any = ctx.BoundedSemaphore(maxsize)
         # It is acquired in the process that puts and released in the one that gets.
-        self._sem._semlock._let_permits_travel()
+        self._sem._semlock._let_permits_travel()  # type: ignore[attr-defined]
         self._ignore_epipe = False
         self._reset()
         _util.register_after_fork(self, Queue._after_fork)
 
-    def __getstate__(self) -> tuple[Any, ...]:
+    def __getstate__(self) -> tuple[Any, ...]:  # type: ignore[override]
         _context.assert_spawning(self)
         return (
             *(self._ignore_epipe, self._maxsize, self._reader, self._writer),
             *(self._rlock, self._wlock, self._sem, self._opid),
         )
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:  # type: ignore[override]
         self._ignore_epipe, self._maxsize, self._reader, self._writer = state[:4]
         self._rlock, self._wlock, self._sem, self._opid = state[4:]
         self._reset()
@@ -132,13 +133,11 @@ class Queue(_Queue[_T]):
             return True
         try:
             # What this thread has put before comes first.
-            if self._unsent.count:
-                left = self._native.prepare(obj)
-            else:
-                left = self._native.try_put(obj)
+            send = self._native.prepare if self._unsent.count else self._native.try_put
+            left = send(obj)
         except Exception as error:
             self._sem.release()
-            self._on_queue_feeder_error(error, obj)
+            self._on_queue_feeder_error(error, obj)  # type: ignore[attr-defined]
             return False
         except BaseException:
             self._sem.release()
@@ -235,7 +234,7 @@ class Queue(_Queue[_T]):
             args=(self._buffer, self._notempty, self._unsent, self._native, self._sem),
             kwargs={
                 "ignore_epipe": self._ignore_epipe,
-                "onerror": self._on_queue_feeder_error,
+                "onerror": self._on_queue_feeder_error,  # type: ignore[attr-defined]
             },
             name="QueueFeederThread",
             daemon=True,
@@ -308,10 +307,10 @@ class JoinableQueue(Queue[_T], _JoinableQueue[_T]):
         self._unfinished_tasks: Any = ctx.Semaphore(0)
         self._cond: Any = ctx.Condition()
 
-    def __getstate__(self) -> tuple[Any, ...]:
+    def __getstate__(self) -> tuple[Any, ...]:  # type: ignore[override]
         return (*super().__getstate__(), self._cond, self._unfinished_tasks)
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:  # type: ignore[override]
         super().__setstate__(state[:-2])
         self._cond, self._unfinished_tasks = state[-2:]
 
@@ -367,11 +366,11 @@ class SimpleQueue(_SimpleQueue[_T]):
         self._reader, self._writer, self._rlock, self._wlock = state
         self._poll = self._reader.poll
 
-    def __getstate__(self) -> tuple[Any, ...]:
+    def __getstate__(self) -> tuple[Any, ...]:  # type: ignore[override]
         _context.assert_spawning(self)
         return (self._reader, self._writer, self._rlock, self._wlock)
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:  # type: ignore[override]
         self._begin(state)
 
     def close(self) -> None:

@@ -137,7 +137,12 @@ impl Positions {
     ///
     /// # Errors
     /// How the sleep ended.
-    pub fn await_room(&self, need: u64, patience: &mut Patience, until: Option<Deadline>) -> Result<(), Slept> {
+    pub fn await_room(
+        &self,
+        need: u64,
+        patience: &mut Patience,
+        until: Option<Deadline>,
+    ) -> Result<(), Slept> {
         patience.look(|| self.has_room(need));
         if self.has_room(need) {
             return Ok(());

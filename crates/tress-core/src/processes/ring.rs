@@ -231,7 +231,15 @@ impl Ring {
     /// Begins to put an item in, however long that takes.
     pub fn put<'a>(&'a self, tag: u8, parts: &'a [&'a [u8]]) -> Putting<'a> {
         let pieces = Pieces::new(parts);
-        Putting { ring: self, tag, total: pieces.left(), pieces, has_lock: false, dead: None, patience: Patience::new() }
+        Putting {
+            ring: self,
+            tag,
+            total: pieces.left(),
+            pieces,
+            has_lock: false,
+            dead: None,
+            patience: Patience::new(),
+        }
     }
 
     /// Begins to take an item out.
@@ -493,7 +501,8 @@ impl Getting<'_> {
                 if available < HEADER + padded(len) {
                     return Some(Next::Malformed);
                 }
-                let total = ring.segment.double_word(ring.offset(head + HEADER as u64)).load(Ordering::Relaxed);
+                let total =
+                    ring.segment.double_word(ring.offset(head + HEADER as u64)).load(Ordering::Relaxed);
                 match usize::try_from(total).ok().filter(|total| *total > len) {
                     Some(total) => Some(Next::Item(Item { tag: frame.tag, len: total })),
                     None => Some(Next::Malformed),

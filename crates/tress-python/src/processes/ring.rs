@@ -381,10 +381,7 @@ impl SharedRing {
 
 impl SharedRing {
     /// The payload as Python keeps it.
-    fn dump<'py>(
-        object: &Bound<'py, PyAny>,
-        payload: Payload,
-    ) -> PyResult<Option<(u8, Bound<'py, PyAny>)>> {
+    fn dump<'py>(object: &Bound<'py, PyAny>, payload: Payload) -> PyResult<Option<(u8, Bound<'py, PyAny>)>> {
         if payload.tag == BYTES {
             return Ok(Some((BYTES, object.clone())));
         }
