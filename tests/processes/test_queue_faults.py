@@ -12,7 +12,7 @@ import pytest
 import tress
 from tests.processes import queue_jobs as jobs
 from tests.processes.jobs import BOUND_S
-from tests.threads.ordering import blocked, until
+from tests.threads.ordering import Runner, blocked, until
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
 
@@ -120,14 +120,16 @@ def test_a_lost_item_has_no_place_and_no_task(ctx: Any, start: Start) -> None:
     queue.join()
 
 
+@pytest.mark.filterwarnings("error::tress.OwnerDiedWarning")
 def test_a_warning_made_an_error_loses_no_other_item(start: Start, queue: Any) -> None:
     producer = start(jobs.put_long, queue, 1, LONG)
     until(full(queue), "the item has begun")
     kill(producer)
-    queue.put("after")
+    putting = Runner(queue.put, "after")
     with pytest.raises(tress.OwnerDiedWarning):
         queue.get()
     assert queue.get() == "after"
+    putting.result()
 
 
 def test_whoever_waits_in_an_orphan_is_told(ctx: Any, start: Start) -> None:
@@ -161,7 +163,7 @@ def test_a_signal_ends_a_wait_and_takes_nothing(ctx: Any) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(Stop):
             simple.put(b"x" * LONG)
-        putting = blocked(simple.put, 2)
+        putting = Runner(simple.put, 2)
         with pytest.warns(tress.OwnerDiedWarning, match="item is lost"):
             assert simple.get() == 2
         putting.result()
@@ -186,11 +188,12 @@ def test_a_fork_leaves_what_is_to_be_put_to_the_parent() -> None:
     assert sorted(item for item in found if isinstance(item, str)) == ["child", "parent"]
 
 
-def test_nothing_is_left_behind(ctx: Any, start: Start) -> None:
+def test_nothing_is_left_behind(ctx: Any) -> None:
     def use() -> None:
         for make in (ctx.Queue, ctx.JoinableQueue, ctx.SimpleQueue):
             queue = make()
-            process = start(jobs.put_all, queue, [1, 2])
+            process = ctx.Process(target=jobs.put_all, args=(queue, [1, 2]))
+            process.start()
             assert [queue.get(), queue.get()] == [1, 2]
             queue._reader.fileno()
             process.join(BOUND_S)

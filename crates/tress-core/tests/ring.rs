@@ -123,7 +123,7 @@ proptest! {
                 let word = if small { (word % 6) << 56 | word % 5000 } else { *word };
                 ring.segment().double_word(place * 8).store(word, Ordering::Relaxed);
             }
-            ring.slot().double_word(0).store(tail / 8 * 8, Ordering::Relaxed);
+            ring.slot().double_word(16).store(tail / 8 * 8, Ordering::Relaxed);
             let mut getting = ring.get();
             while let Some(next) = getting.try_next() {
                 let Next::Item(item) = next else { if next == Next::Malformed { break } else { continue } };

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable
-from multiprocessing import context, reduction
+from multiprocessing import context, process, reduction
 from typing import Any
 
 from tress import _native
@@ -135,4 +135,6 @@ class Writer(_End):
         ends when its parent has ended: EOFError.
         """
         super().close()
-        self.ring.native.end_with_parent()
+        parent: Any = process.parent_process()
+        if parent is not None:
+            self.ring.native.end_with_parent(parent._sentinel or -1)

@@ -165,7 +165,7 @@ class Queue(_Queue[_T]):
         """
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
-        item = self._native.get(timeout if block else 0)
+        item = self._native.get(timeout if block else 0, self)
         if item is None:
             raise Empty
         self._sem.release()

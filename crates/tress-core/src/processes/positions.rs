@@ -3,22 +3,27 @@
 //! Both positions count bytes and only grow: what lies between them is published. One writer at a time moves the tail, and one
 //! reader the head, each by one store, so that whoever is killed has done a step or has not.
 //!
-//! Who sleeps says so and then looks again; who moves a position does so and then looks for sleepers. A fence stands between the two
-//! steps of each side, so either the sleeper sees the position or the mover sees the sleeper.
+//! Each side has a word to sleep on: how often sleepers were woken, and 1 if there may be any. Who sleeps sets the 1 and then looks
+//! again; who moves a position does so and then looks for the 1. A fence stands between the two steps of each side, so either
+//! the sleeper sees the position or the mover sees the sleeper. Waking changes the word, so that a waker who comes late finds nobody who
+//! was about to sleep since.
 
 use super::patience::Patience;
 use super::slots::Slot;
 use super::word::Slept;
 use crate::base::deadline::Deadline;
-use crate::base::sync::atomic::{AtomicU32, Ordering, fence};
+use crate::base::sync::atomic::{Ordering, fence};
 
 // What the writer changes is in one cache line, what the reader changes in another; a model's slots are short.
-const TAIL: usize = 0;
-const HEAD: usize = if cfg!(loom) { 8 } else { 64 };
-const READERS_ASLEEP: usize = 16;
-const STREAM: usize = 20;
-const WATCHED: usize = 24;
-const WRITERS_ASLEEP: usize = if cfg!(loom) { 28 } else { 80 };
+const READERS: usize = 0;
+const TAIL: usize = 16;
+const STREAM: usize = 24;
+const WATCHED: usize = 28;
+const WRITERS: usize = if cfg!(loom) { 8 } else { 64 };
+const HEAD: usize = if cfg!(loom) { 24 } else { 80 };
+
+const ASLEEP: u64 = 1;
+const ONE_WAKING: u64 = 2;
 
 /// The positions of one ring.
 #[derive(Debug)]
@@ -81,7 +86,7 @@ impl Positions {
 
     /// Whether a writer sleeps until there is room.
     pub fn is_writer_asleep(&self) -> bool {
-        self.slot.word(WRITERS_ASLEEP).load(Ordering::Relaxed) != 0
+        self.slot.double_word(WRITERS).load(Ordering::Relaxed) & ASLEEP != 0
     }
 
     /// Publishes what is written up to `tail`; whether the ring was empty. Only for who holds the writers' lock.
@@ -89,7 +94,7 @@ impl Positions {
         let before = self.slot.double_word(TAIL).load(Ordering::Relaxed);
         self.slot.double_word(TAIL).store(tail, Ordering::Release);
         fence(Ordering::SeqCst);
-        self.wake_all(READERS_ASLEEP, TAIL);
+        self.wake_all(READERS);
         self.head() == before
     }
 
@@ -100,17 +105,36 @@ impl Positions {
         let used = self.tail().wrapping_sub(head);
         // A writer needs a quarter at most. To wake it for less would be a switch at each item.
         if used <= self.capacity - self.capacity / 4 {
-            self.wake_all(WRITERS_ASLEEP, HEAD);
+            self.wake_all(WRITERS);
         }
         used == 0
     }
 
-    fn wake_all(&self, asleep: usize, position: usize) {
-        let asleep: &AtomicU32 = self.slot.word(asleep);
-        if asleep.load(Ordering::Relaxed) != 0 {
-            asleep.store(0, Ordering::Relaxed);
-            self.slot.wake(position, i32::MAX as u32);
+    fn wake_all(&self, word: usize) {
+        let wake = |word: u64| (word & ASLEEP != 0).then(|| (word & !ASLEEP).wrapping_add(ONE_WAKING));
+        if self.slot.double_word(word).fetch_update(Ordering::Relaxed, Ordering::Relaxed, wake).is_ok() {
+            self.slot.wake(word, i32::MAX as u32);
         }
+    }
+
+    /// Looks whether `done`, or sleeps on `word` for a moment at most.
+    fn sleep(
+        &self,
+        word: usize,
+        done: impl Fn() -> bool,
+        patience: &mut Patience,
+        until: Option<Deadline>,
+    ) -> Result<(), Slept> {
+        patience.look(&done);
+        if done() {
+            return Ok(());
+        }
+        let expected = self.slot.double_word(word).fetch_or(ASLEEP, Ordering::Relaxed) | ASLEEP;
+        fence(Ordering::SeqCst);
+        if done() {
+            return Ok(());
+        }
+        Err(patience.nap(&self.slot, word, expected as u32, until).into())
     }
 
     /// Looks whether there is something to be read, or sleeps for a moment at most, and not beyond `until`. To be called again
@@ -119,17 +143,7 @@ impl Positions {
     /// # Errors
     /// How the sleep ended.
     pub fn await_data(&self, patience: &mut Patience, until: Option<Deadline>) -> Result<(), Slept> {
-        patience.look(|| !self.is_empty());
-        if !self.is_empty() {
-            return Ok(());
-        }
-        let tail = self.tail();
-        self.slot.word(READERS_ASLEEP).store(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if !self.is_empty() {
-            return Ok(());
-        }
-        Err(patience.nap(&self.slot, TAIL, tail as u32, until).into())
+        self.sleep(READERS, || !self.is_empty(), patience, until)
     }
 
     /// As [`Positions::await_data`], for room for `need` bytes, a quarter of the ring at most. Only for who holds the
@@ -143,16 +157,6 @@ impl Positions {
         patience: &mut Patience,
         until: Option<Deadline>,
     ) -> Result<(), Slept> {
-        patience.look(|| self.has_room(need));
-        if self.has_room(need) {
-            return Ok(());
-        }
-        let head = self.head();
-        self.slot.word(WRITERS_ASLEEP).store(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if self.has_room(need) {
-            return Ok(());
-        }
-        Err(patience.nap(&self.slot, HEAD, head as u32, until).into())
+        self.sleep(WRITERS, || self.has_room(need), patience, until)
     }
 }

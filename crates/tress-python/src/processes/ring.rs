@@ -47,8 +47,9 @@ pub struct SharedRing {
     ring: core::Ring,
     /// Nobody in this process waits for room any more.
     is_stopped: AtomicBool,
-    /// The parent with whose end the waiting for items ends; 0 for none.
+    /// The parent with whose end the waiting for items ends, 0 for none; and a file descriptor that is ready when it has ended.
     parent: AtomicI32,
+    sentinel: AtomicI32,
 }
 
 /// An object on its way in: what it is, and its bytes.
@@ -120,13 +121,27 @@ unsafe fn memory<'a>(bytes: &Bound<'_, PyBytes>) -> &'a mut [MaybeUninit<u8>] {
 
 impl SharedRing {
     fn made_of(ring: core::Ring) -> Self {
-        Self { ring, is_stopped: AtomicBool::new(false), parent: AtomicI32::new(0) }
+        Self {
+            ring,
+            is_stopped: AtomicBool::new(false),
+            parent: AtomicI32::new(0),
+            sentinel: AtomicI32::new(-1),
+        }
     }
 
     fn has_lost_parent(&self) -> bool {
         let parent = self.parent.load(Ordering::Relaxed);
-        // SAFETY: it has no preconditions.
-        parent != 0 && unsafe { libc::getppid() } != parent
+        if parent == 0 {
+            return false;
+        }
+        let fd = self.sentinel.load(Ordering::Relaxed);
+        let mut ready = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: the first has no preconditions, and the other gets one structure that outlives the call. It passes over a
+        // negative descriptor.
+        unsafe {
+            libc::getppid() != parent
+                || libc::poll(&raw mut ready, 1, 0) == 1 && ready.revents != libc::POLLNVAL
+        }
     }
 
     /// What comes next; None when the deadline passes.
@@ -372,8 +387,10 @@ impl SharedRing {
         self.is_stopped.store(true, Ordering::Relaxed);
     }
 
-    /// From now on a `get()` of this process ends when the process's parent has, and nothing is left to take.
-    fn end_with_parent(&self) {
+    /// From now on a `get()` of this process ends when the process's parent has, and nothing is left to take. `sentinel` is a
+    /// file descriptor that is ready to be read when that is so, for a parent that is not the kernel's; or -1.
+    fn end_with_parent(&self, sentinel: RawFd) {
+        self.sentinel.store(sentinel, Ordering::Relaxed);
         // SAFETY: it has no preconditions.
         self.parent.store(unsafe { libc::getppid() }, Ordering::Relaxed);
     }
