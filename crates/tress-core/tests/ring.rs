@@ -120,7 +120,7 @@ proptest! {
             put(&ring, &content(1, 100));
             for (place, word) in words.iter().enumerate() {
                 // Headers that may be true as well as those that never are.
-                let word = if small { (word % 6) << 56 | word % 5000 } else { *word };
+                let word = if small { ((word % 6) << 56) | (word % 5000) } else { *word };
                 ring.segment().double_word(place * 8).store(word, Ordering::Relaxed);
             }
             ring.slot().double_word(16).store(tail / 8 * 8, Ordering::Relaxed);

@@ -112,6 +112,7 @@ class Queue(_Queue[_T]):
         self._recv_bytes = self._reader.recv_bytes
         self._poll = self._reader.poll
         self._native = self._reader.ring.native
+        self._native.count_on(self._sem._semlock)
 
     def put(self, obj: _T, block: bool = True, timeout: float | None = None) -> None:
         """Put an object in; if the queue has as many as `maxsize`, wait until it has fewer.
@@ -122,6 +123,18 @@ class Queue(_Queue[_T]):
         """
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
+        # What this thread has put before comes first.
+        if self._feeds_itself and not self._unsent.count:
+            try:
+                left = self._native.put_now(obj)
+            except Exception as error:
+                self._on_queue_feeder_error(error, obj)  # type: ignore[attr-defined]
+                return
+            if left is None:
+                return
+            if left:
+                self._leave_to_thread(left)
+                return
         if not self._sem.acquire(block, timeout):
             raise Full
         self._send(obj)
@@ -132,7 +145,6 @@ class Queue(_Queue[_T]):
             self._leave_to_thread(obj)
             return True
         try:
-            # What this thread has put before comes first.
             send = self._native.prepare if self._unsent.count else self._native.try_put
             left = send(obj)
         except Exception as error:
@@ -165,16 +177,13 @@ class Queue(_Queue[_T]):
         """
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
-        item = self._native.get(timeout if block else 0, self)
-        if item is None:
+        obj: _T = self._native.take(timeout if block else 0, self, _END)
+        if obj is _END:
             raise Empty
-        self._sem.release()
-        obj: _T = load(item)
         return obj
 
     def _item_lost(self) -> None:
-        """What becomes of the place of an item that was put and is lost."""
-        self._sem.release()
+        """What is to be done when an item is lost, whose place is given back already."""
 
     def get_nowait(self) -> _T:
         """`get(False)`."""
@@ -333,7 +342,6 @@ class JoinableQueue(Queue[_T], _JoinableQueue[_T]):
                 self.task_done()
 
     def _item_lost(self) -> None:
-        super()._item_lost()
         self.task_done()
 
     def task_done(self) -> None:

@@ -8,11 +8,12 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
+use pyo3::IntoPyObjectExt;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyEOFError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyTuple};
 use pyo3::{ffi, intern};
 use tress_core::base::deadline::Deadline;
 use tress_core::base::waits;
@@ -26,6 +27,7 @@ use crate::base::argument::Timeout;
 use crate::base::waits::what;
 
 use super::pickling;
+use super::semlock::SemLock;
 use super::slot::Slot;
 
 /// What an item is.
@@ -50,37 +52,58 @@ pub struct SharedRing {
     /// The parent with whose end the waiting for items ends, 0 for none; and a file descriptor that is ready when it has ended.
     parent: AtomicI32,
     sentinel: AtomicI32,
+    /// Of which each item has a permit.
+    semlock: PyOnceLock<Py<SemLock>>,
 }
 
 /// An object on its way in: what it is, and its bytes.
-struct Payload {
+struct Payload<'py> {
     tag: u8,
-    buffer: PyBuffer<u8>,
+    bytes: Bytes<'py>,
 }
 
-impl Payload {
-    fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let is_long = |bytes: &Bound<'_, PyBytes>| bytes.as_bytes().len() >= LONG;
-        if object.cast_exact::<PyBytes>().is_ok_and(is_long) {
-            return Self::new(BYTES, object);
+enum Bytes<'py> {
+    Object(Bound<'py, PyBytes>),
+    /// Of another object, such as what a pickler has written into.
+    Buffer(PyBuffer<u8>),
+}
+
+impl<'py> Payload<'py> {
+    fn of(object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        match object.cast_exact::<PyBytes>() {
+            Ok(bytes) if bytes.as_bytes().len() >= LONG => Self::new(BYTES, object),
+            _ => Self::new(PICKLE, &pickling::dumps(object)?),
         }
-        Self::new(PICKLE, &pickling::dumps(object)?)
     }
 
-    fn new(tag: u8, bytes: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn new(tag: u8, bytes: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = bytes.cast_exact::<PyBytes>() {
+            return Ok(Self { tag, bytes: Bytes::Object(bytes.clone()) });
+        }
         let buffer = PyBuffer::get(bytes)?;
         if buffer.is_c_contiguous() {
-            return Ok(Self { tag, buffer });
+            return Ok(Self { tag, bytes: Bytes::Buffer(buffer) });
         }
         Err(PyBufferError::new_err("an item's bytes must be contiguous"))
     }
 
     fn bytes(&self) -> &[u8] {
-        if self.buffer.len_bytes() == 0 {
-            return &[];
+        match &self.bytes {
+            Bytes::Object(bytes) => bytes.as_bytes(),
+            Bytes::Buffer(buffer) if buffer.len_bytes() == 0 => &[],
+            // SAFETY: the buffer is held, and contiguous; it is a new pickle's, which nobody changes.
+            Bytes::Buffer(buffer) => unsafe {
+                std::slice::from_raw_parts(buffer.buf_ptr().cast(), buffer.len_bytes())
+            },
         }
-        // SAFETY: the buffer is held, and contiguous; it is a bytes object's or a new pickle's, which nobody changes.
-        unsafe { std::slice::from_raw_parts(self.buffer.buf_ptr().cast(), self.buffer.len_bytes()) }
+    }
+
+    /// As `put()` takes it.
+    fn into_prepared(self, py: Python<'py>) -> (u8, Bound<'py, PyBytes>) {
+        match self.bytes {
+            Bytes::Object(bytes) => (self.tag, bytes),
+            Bytes::Buffer(_) => (self.tag, PyBytes::new(py, self.bytes())),
+        }
     }
 }
 
@@ -92,15 +115,6 @@ fn own(fd: RawFd) -> PyResult<OwnedFd> {
     }
     // SAFETY: made just now, for this.
     Ok(unsafe { OwnedFd::from_raw_fd(own) })
-}
-
-/// Says that an item is lost, as process `pid` ended in the middle of it: to the queue, if there is one, and to the program.
-fn tell(py: Python<'_>, queue: Option<&Bound<'_, PyAny>>, pid: Option<u32>) -> PyResult<()> {
-    static TELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    if let Some(queue) = queue {
-        queue.call_method0(intern!(py, "_item_lost"))?;
-    }
-    TELL.import(py, "tress._owner_died", "tell_lost_item")?.call1((pid,)).map(|_| ())
 }
 
 fn malformed() -> PyErr {
@@ -126,6 +140,43 @@ impl SharedRing {
             is_stopped: AtomicBool::new(false),
             parent: AtomicI32::new(0),
             sentinel: AtomicI32::new(-1),
+            semlock: PyOnceLock::new(),
+        }
+    }
+
+    /// Gives back the permit of an item that is not there any more.
+    fn give_back(&self, py: Python<'_>) -> PyResult<()> {
+        self.semlock.get(py).map_or(Ok(()), |semlock| semlock.get().release())
+    }
+
+    /// Says that an item is lost, as process `pid` ended in the middle of it: to the queue, if there is one, and to the program.
+    fn tell(&self, py: Python<'_>, queue: Option<&Bound<'_, PyAny>>, pid: Option<u32>) -> PyResult<()> {
+        static TELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        if let Some(queue) = queue {
+            self.give_back(py)?;
+            queue.call_method0(intern!(py, "_item_lost"))?;
+        }
+        TELL.import(py, "tress._owner_died", "tell_lost_item")?.call1((pid,)).map(|_| ())
+    }
+
+    /// The next item: what it is, and its bytes. None when the deadline passes.
+    fn next_item<'py>(
+        slf: &Bound<'py, Self>,
+        deadline: Option<Deadline>,
+        queue: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<(u8, Bound<'py, PyBytes>)>> {
+        let mut getting = slf.get().ring.get();
+        loop {
+            match Self::await_next(slf, &mut getting, deadline)? {
+                None => return Ok(None),
+                Some(Next::Malformed) => return Err(malformed()),
+                Some(Next::Lost(pid)) => slf.get().tell(slf.py(), queue, pid)?,
+                Some(Next::Item(item)) => {
+                    if let Some(bytes) = Self::read(slf, &mut getting, item, queue)? {
+                        return Ok(Some((item.tag, bytes)));
+                    }
+                }
+            }
         }
     }
 
@@ -172,11 +223,12 @@ impl SharedRing {
 
     /// The item that is next, as a new object; None if it turns out to be lost.
     fn read<'py>(
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         getting: &mut Getting<'_>,
         item: Item,
         queue: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let py = slf.py();
         let len = ffi::Py_ssize_t::try_from(item.len).map_err(|_| malformed())?;
         // SAFETY: attached; the call returns a new object or sets an exception.
         let bytes = unsafe {
@@ -196,10 +248,9 @@ impl SharedRing {
             attach::wait_shared(py, None, read)?
         };
         match next {
-            Some(Next::Item(_)) if item.tag == BYTES => Ok(Some(PyTuple::new(py, [bytes])?.into_any())),
-            Some(Next::Item(_)) => Ok(Some(bytes.into_any())),
+            Some(Next::Item(_)) => Ok(Some(bytes)),
             Some(Next::Lost(pid)) => {
-                tell(py, queue, pid)?;
+                slf.get().tell(py, queue, pid)?;
                 Ok(None)
             }
             _ => Err(malformed()),
@@ -207,7 +258,7 @@ impl SharedRing {
     }
 
     /// Puts the payload in; false when the deadline passes, or the ring is stopped.
-    fn put_waiting(slf: &Bound<'_, Self>, payload: &Payload, timeout: Timeout) -> PyResult<bool> {
+    fn put_waiting(slf: &Bound<'_, Self>, payload: &Payload<'_>, timeout: Timeout) -> PyResult<bool> {
         let this = slf.get();
         let deadline = timeout.deadline();
         let parts = [payload.bytes()];
@@ -223,11 +274,11 @@ impl SharedRing {
     }
 
     /// Puts the payload in if that does not mean waiting for a reader: whether it could.
-    fn put_soon(slf: &Bound<'_, Self>, payload: &Payload) -> PyResult<bool> {
+    fn put_soon(slf: &Bound<'_, Self>, payload: &Payload<'_>) -> PyResult<bool> {
         let this = slf.get();
-        let parts = [payload.bytes()];
+        let (tag, parts) = (payload.tag, [payload.bytes()]);
         let len = parts[0].len();
-        if len <= SMALL && this.ring.try_put(payload.tag, &parts) {
+        if len <= SMALL && this.ring.try_put(tag, &parts) {
             return Ok(true);
         }
         if !this.ring.is_open(len) {
@@ -235,7 +286,7 @@ impl SharedRing {
         }
         let deadline = Deadline::after_ns(TURN_NS);
         let put = attach::wait_shared(slf.py(), Some(deadline), |_| {
-            if this.ring.try_put(payload.tag, &parts) {
+            if this.ring.try_put(tag, &parts) {
                 return Ok(true);
             }
             if deadline.has_passed() || !this.ring.is_open(len) {
@@ -252,7 +303,7 @@ impl SharedRing {
 impl SharedRing {
     /// A new one of `capacity` bytes, which all its processes share.
     #[new]
-    #[pyo3(signature = (capacity=core::CAPACITY))]
+    #[pyo3(signature = (capacity=1048576))]
     fn new(capacity: usize) -> PyResult<Self> {
         let ring = core::Ring::create(capacity).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput => PyValueError::new_err(error.to_string()),
@@ -326,19 +377,41 @@ impl SharedRing {
         Ok(attach::wait_shared(slf.py(), deadline, attempt)?.is_some())
     }
 
+    /// Each item has a permit of `semlock`, which whoever takes it out by `take()` gives back.
+    fn count_on(&self, semlock: Bound<'_, SemLock>) {
+        let _ = self.semlock.set(semlock.py(), semlock.unbind());
+    }
+
     /// Puts `object` in if that does not mean waiting for a reader. None if it is in; else what `put()` takes.
     fn try_put<'py>(
         slf: &Bound<'py, Self>,
         object: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<(u8, Bound<'py, PyAny>)>> {
+    ) -> PyResult<Option<(u8, Bound<'py, PyBytes>)>> {
         let payload = Payload::of(object)?;
-        if Self::put_soon(slf, &payload)? { Ok(None) } else { Self::dump(object, payload) }
+        let is_in = Self::put_soon(slf, &payload)?;
+        Ok((!is_in).then(|| payload.into_prepared(slf.py())))
+    }
+
+    /// As `try_put()`, with a permit. False if there is none. An error gives it back.
+    fn put_now<'py>(slf: &Bound<'py, Self>, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let semlock = slf.get().semlock.get(py).map(Py::get);
+        if semlock.is_some_and(|semlock| !semlock.take_now()) {
+            return Ok(PyBool::new(py, false).to_owned().into_any());
+        }
+        match Self::try_put(slf, object) {
+            Ok(left) => left.into_bound_py_any(py),
+            Err(error) => {
+                semlock.map_or(Ok(()), SemLock::release)?;
+                Err(error)
+            }
+        }
     }
 
     /// What `put()` takes, of `object`.
     #[staticmethod]
-    fn prepare<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<(u8, Bound<'py, PyAny>)>> {
-        Self::dump(object, Payload::of(object)?)
+    fn prepare<'py>(object: &Bound<'py, PyAny>) -> PyResult<(u8, Bound<'py, PyBytes>)> {
+        Ok(Payload::of(object)?.into_prepared(object.py()))
     }
 
     /// Puts in what was prepared, waiting for readers to make room, for `timeout` seconds at most. False if that passed, or
@@ -358,28 +431,33 @@ impl SharedRing {
     }
 
     /// Takes out an item, waiting for one for `timeout` seconds at most: a pickle, or a tuple with a `bytes` object. None if
-    /// there is none. EOFError if there is none and `end_with_parent()` has said so. For an item that turns out to be lost,
-    /// `queue._item_lost()` is called.
-    #[pyo3(signature = (timeout=None, queue=None))]
+    /// there is none. EOFError if there is none and `end_with_parent()` has said so.
+    #[pyo3(signature = (timeout=None))]
     fn get<'py>(
         slf: &Bound<'py, Self>,
         timeout: Option<&Bound<'py, PyAny>>,
-        queue: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let deadline = Timeout::optional(timeout)?.deadline();
-        let mut getting = slf.get().ring.get();
-        loop {
-            match Self::await_next(slf, &mut getting, deadline)? {
-                None => return Ok(None),
-                Some(Next::Malformed) => return Err(malformed()),
-                Some(Next::Lost(pid)) => tell(slf.py(), queue, pid)?,
-                Some(Next::Item(item)) => {
-                    if let Some(object) = Self::read(slf.py(), &mut getting, item, queue)? {
-                        return Ok(Some(object));
-                    }
-                }
-            }
-        }
+        Ok(Self::next_item(slf, deadline, None)?
+            .map(|(tag, bytes)| match tag {
+                BYTES => PyTuple::new(slf.py(), [bytes]).map(Bound::into_any),
+                _ => Ok(bytes.into_any()),
+            })
+            .transpose()?)
+    }
+
+    /// Takes out an item as `get()` does and returns its object, or `nothing` if there is none. Its permit is given back, as that of an
+    /// item that turns out to be lost, for which `queue._item_lost()` is called.
+    fn take<'py>(
+        slf: &Bound<'py, Self>,
+        timeout: Option<&Bound<'py, PyAny>>,
+        queue: &Bound<'py, PyAny>,
+        nothing: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let deadline = Timeout::optional(timeout)?.deadline();
+        let Some((tag, bytes)) = Self::next_item(slf, deadline, Some(queue))? else { return Ok(nothing) };
+        slf.get().give_back(slf.py())?;
+        if tag == BYTES { Ok(bytes.into_any()) } else { pickling::loads(&bytes) }
     }
 
     /// Nobody in this process waits for room any more, or will.
@@ -393,16 +471,5 @@ impl SharedRing {
         self.sentinel.store(sentinel, Ordering::Relaxed);
         // SAFETY: it has no preconditions.
         self.parent.store(unsafe { libc::getppid() }, Ordering::Relaxed);
-    }
-}
-
-impl SharedRing {
-    /// The payload as Python keeps it.
-    fn dump<'py>(object: &Bound<'py, PyAny>, payload: Payload) -> PyResult<Option<(u8, Bound<'py, PyAny>)>> {
-        if payload.tag == BYTES {
-            return Ok(Some((BYTES, object.clone())));
-        }
-        let bytes = PyBytes::new(object.py(), payload.bytes());
-        Ok(Some((PICKLE, bytes.into_any())))
     }
 }
