@@ -121,6 +121,11 @@ def test_a_closed_queue(ctx: Any) -> None:
     for call in (lambda: queue.put(1), queue.get):
         with pytest.raises(ValueError, match=r"^Queue <.*> is closed$"):
             call()
+    with pytest.raises(OSError, match="handle is closed"):
+        queue.empty()
+    unused = ctx.Queue()
+    close(unused)
+    assert unused.empty()
     simple = ctx.SimpleQueue()
     simple.close()
     with pytest.raises(OSError, match="handle is closed"):

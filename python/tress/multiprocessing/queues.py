@@ -199,8 +199,10 @@ class Queue(_Queue[_T]):
         return size
 
     def empty(self) -> bool:
-        """Whether there is nothing that a `get()` would find."""
-        return self._native.is_empty()
+        """Whether there is nothing that a `get()` would find. OSError after `close()`, if this
+        process has put something.
+        """
+        return not self._poll()
 
     def full(self) -> bool:
         """Whether it has as many objects as `maxsize`."""
@@ -210,6 +212,9 @@ class Queue(_Queue[_T]):
     def close(self) -> None:
         """Say that this process puts and gets no more. What it has put before goes on its way."""
         self._closed = True
+        if self._native.has_put:
+            self._reader.close()
+            self._writer.close()
         close, self._close = self._close, None
         if close is not None:
             close()

@@ -54,6 +54,8 @@ pub struct SharedRing {
     sentinel: AtomicI32,
     /// Of which each item has a permit.
     semlock: PyOnceLock<Py<SemLock>>,
+    /// Whether this process has put anything.
+    has_put: AtomicBool,
 }
 
 /// An object on its way in: what it is, and its bytes.
@@ -141,6 +143,7 @@ impl SharedRing {
             parent: AtomicI32::new(0),
             sentinel: AtomicI32::new(-1),
             semlock: PyOnceLock::new(),
+            has_put: AtomicBool::new(false),
         }
     }
 
@@ -377,9 +380,16 @@ impl SharedRing {
         Ok(attach::wait_shared(slf.py(), deadline, attempt)?.is_some())
     }
 
-    /// Each item has a permit of `semlock`, which whoever takes it out by `take()` gives back.
+    /// Each item has a permit of `semlock`, which whoever takes it out by `take()` gives back. This process has put none so far.
     fn count_on(&self, semlock: Bound<'_, SemLock>) {
+        self.has_put.store(false, Ordering::Relaxed);
         let _ = self.semlock.set(semlock.py(), semlock.unbind());
+    }
+
+    /// Whether this process has put anything since `count_on()`, or tried to.
+    #[getter]
+    fn has_put(&self) -> bool {
+        self.has_put.load(Ordering::Relaxed)
     }
 
     /// Puts `object` in if that does not mean waiting for a reader. None if it is in; else what `put()` takes.
@@ -387,6 +397,7 @@ impl SharedRing {
         slf: &Bound<'py, Self>,
         object: &Bound<'py, PyAny>,
     ) -> PyResult<Option<(u8, Bound<'py, PyBytes>)>> {
+        slf.get().has_put.store(true, Ordering::Relaxed);
         let payload = Payload::of(object)?;
         let is_in = Self::put_soon(slf, &payload)?;
         Ok((!is_in).then(|| payload.into_prepared(slf.py())))
@@ -438,12 +449,11 @@ impl SharedRing {
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let deadline = Timeout::optional(timeout)?.deadline();
-        Ok(Self::next_item(slf, deadline, None)?
-            .map(|(tag, bytes)| match tag {
-                BYTES => PyTuple::new(slf.py(), [bytes]).map(Bound::into_any),
-                _ => Ok(bytes.into_any()),
-            })
-            .transpose()?)
+        let item = Self::next_item(slf, deadline, None)?.map(|(tag, bytes)| match tag {
+            BYTES => PyTuple::new(slf.py(), [bytes]).map(Bound::into_any),
+            _ => Ok(bytes.into_any()),
+        });
+        item.transpose()
     }
 
     /// Takes out an item as `get()` does and returns its object, or `nothing` if there is none. Its permit is given back, as that of an
