@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _StandardDummyProcess: Any = _std.DummyProcess
 
 
-class DummyProcess(Thread, _StandardDummyProcess):  # type: ignore[misc]
+# In this order also where the standard class was made on tress's Thread, after install().
+class DummyProcess(_StandardDummyProcess, Thread):  # type: ignore[misc]
     """A thread with the interface of a process, as `multiprocessing.dummy.DummyProcess`."""
 
     def __init__(
