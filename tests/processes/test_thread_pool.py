@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import multiprocessing.dummy
 import multiprocessing.pool
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -121,6 +123,24 @@ def test_an_initializer(pool: ThreadPool, monkeypatch: pytest.MonkeyPatch) -> No
     refused.terminate()
     refused.join()
     assert [str(error) for error in seen] == ["no"]
+
+
+def test_the_dummy_module_is_imported_after_install() -> None:
+    program = """
+import tress
+tress.install()
+import tress.multiprocessing.dummy as dummy
+with dummy.Pool(2) as pool:
+    print(pool.map(abs, [-1, 2]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=BOUND_S,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("[1, 2]\n", "")
 
 
 def test_the_dummy_module() -> None:

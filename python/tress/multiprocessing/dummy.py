@@ -32,14 +32,10 @@ if TYPE_CHECKING:
     from tress.multiprocessing.pool import ThreadPool
 
 _StandardDummyProcess: Any = _std.DummyProcess
-_Base: Any = _StandardDummyProcess
-if not issubclass(
-    _StandardDummyProcess, Thread
-):  # as it is if it was made while tress is installed
-    _Base = type("DummyProcess", (Thread, _StandardDummyProcess), {})
 
 
-class DummyProcess(_Base):  # type: ignore[misc]
+# In this order also where the standard class was made on tress's Thread, after install().
+class DummyProcess(_StandardDummyProcess, Thread):  # type: ignore[misc]
     """A thread with the interface of a process, as `multiprocessing.dummy.DummyProcess`."""
 
     def __init__(
