@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from opcode import opmap
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -96,8 +97,10 @@ class KeepStandardNames:
         for cls in list(vars(module).values()) if names else ():
             if isinstance(cls, type) and cls.__module__ == module.__name__:
                 for name, method in list(vars(cls).items()):
-                    if isinstance(method, FunctionType) and names.keys() & set(
-                        _names_in(method.__code__)
+                    if (
+                        isinstance(method, FunctionType)
+                        and names.keys() & set(_names_in(method.__code__))
+                        and not _sets_globals(method.__code__)
                     ):
                         self._changes.append((cls, name, method, _copy(method, seen)))
 
@@ -112,6 +115,16 @@ class KeepStandardNames:
         for cls, name, old, new in self._changes:
             if vars(cls).get(name) is new:
                 setattr(cls, name, old)
+
+
+_STORE_GLOBAL = opmap["STORE_GLOBAL"]
+
+
+def _sets_globals(code: CodeType) -> bool:
+    """Whether it sets names of its module: a copy would set them where nobody else looks."""
+    return _STORE_GLOBAL in code.co_code[::2] or any(
+        _sets_globals(constant) for constant in code.co_consts if isinstance(constant, CodeType)
+    )
 
 
 def _names_in(code: CodeType) -> Iterator[str]:
