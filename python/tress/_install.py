@@ -127,6 +127,8 @@ class _Module:
         if getattr(sys.modules.get(named), getattr(new, "__qualname__", ""), None) is not new:
             # It has another name there, by which nobody could find it.
             return
+        if new.__module__ == named:
+            return  # moved already, by the other strand, which moves it back
         self._moved.append((new, new.__module__))
         new.__module__ = named
 

@@ -12,6 +12,7 @@ import pickle
 import queue
 import subprocess
 import sys
+import textwrap
 import threading
 import types
 from collections.abc import Callable
@@ -371,3 +372,18 @@ def test_many_threads_install_and_uninstall() -> None:
     tress.uninstall()
     assert standard_library() == library
     assert classes_and_threads() == classes
+
+
+def test_a_class_in_modules_of_two_strands_goes_home() -> None:
+    """`multiprocessing.dummy` offers the Queue of `queue`."""
+    program = """
+    import multiprocessing.dummy, sys, tress, tress.queue
+    for first, second in (("threads", "processes"), ("processes", "threads")):
+        tress.install("threads")
+        tress.install("processes")
+        assert tress.queue.Queue.__module__ == "queue"
+        tress.uninstall(first)
+        tress.uninstall(second)
+        assert tress.queue.Queue.__module__ == "tress.queue"
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], timeout=60, check=True)
