@@ -10,7 +10,6 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tress.concurrent.futures._process_worker import own_memory as own_memory
 
 
 def square(number: int) -> int:
