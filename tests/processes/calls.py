@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 
-
 def square(number: int) -> int:
     return number * number
 
