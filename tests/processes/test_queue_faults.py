@@ -201,12 +201,12 @@ def test_nothing_is_left_behind(ctx: Any) -> None:
 
     def memory() -> int:
         with open("/proc/self/maps", encoding="utf-8") as maps:
-            return sum("memfd:tress" in line for line in maps)
+            # In /dev/shm itself others come and go.
+            return sum("memfd:tress" in line or "/dev/shm/" in line for line in maps)
 
     use()
-    before, files, mapped = os.listdir("/dev/shm"), len(os.listdir("/proc/self/fd")), memory()
+    files, mapped = len(os.listdir("/proc/self/fd")), memory()
     for _ in range(3):
         use()
-    assert os.listdir("/dev/shm") == before
     assert len(os.listdir("/proc/self/fd")) <= files
     assert memory() <= mapped + 1
