@@ -16,8 +16,9 @@ def change(number, numbers, points, raw, raws):
     with numbers:
         for index in range(len(numbers)):
             numbers[index] = -numbers[index]
-    for point in points:
-        point.x **= 2
+    with points:
+        for point in points:
+            point.x **= 2
     raw.value = 2.5
     raws[1:3] = [7, 8]
 
