@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 50.0
 
 SCRIPT = """#!/usr/bin/env bash
-echo "$0 $*" | sed 's|.*/||' >>"$RAN"
+echo "$(basename "$0") $*" >>"$RAN"
 seq --format="$(basename "$0") $* says %g" 200
 until [[ $0 == *make || -z $HELD || -e $HELD ]]; do sleep 0.02; done
 case "$(basename "$0") $*" in
