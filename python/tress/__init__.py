@@ -5,13 +5,12 @@ names of the standard modules. A program moves over by changing its imports, by 
 or not at all: `python -m tress program.py`.
 """
 
-from typing import TYPE_CHECKING
-
 from tress import _platform as _platform
-from tress._install import install, installed, uninstall
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tress._deadlock import DeadlockError, DeadlockWarning, deadlock
+    from tress._install import install, installed, uninstall
     from tress._owner_died import OwnerDiedError, OwnerDiedWarning
     from tress._task_errors import TaskTimeoutError, WorkerLostError
     from tress._waits import dump_waits, dump_waits_on, waits
@@ -43,12 +42,15 @@ _LOADED_ON_USE = {
     "TaskTimeoutError": "_task_errors",
     "WorkerLostError": "_task_errors",
     "deadlock": "_deadlock",
+    "install": "_install",
+    "installed": "_install",
+    "uninstall": "_install",
     "dump_waits": "_waits",
     "dump_waits_on": "_waits",
     "waits": "_waits",
 }
-"""What stands on `ast`, `inspect`, `traceback` or `concurrent.futures`, which take as long to load
-as all the rest."""
+"""What not every program needs: every process that is started imports this package, and some of
+this stands on `ast`, `inspect`, `traceback` or `concurrent.futures`."""
 
 
 def __getattr__(name: str) -> object:

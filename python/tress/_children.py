@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any
 
 from tress._on_import import OnImport
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 _SPAWN = "multiprocessing.spawn"
 KEY = "tress"

@@ -21,9 +21,8 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
-from importlib._bootstrap import _DeadlockError  # type: ignore
+from _frozen_importlib import _DeadlockError  # type: ignore
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
 
 import tress.threading
 from tress._adopt import ThreadAdoption
@@ -31,12 +30,16 @@ from tress._children import Children
 from tress._keep_standard import KeepStandardBases, KeepStandardNames
 from tress._on_import import OnImport
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
+    from typing import Any
 
     from tress._on_import import Action
     from tress._replacement import Replacement
+
+    _Pair = tuple[Any, Any]
 
 _PLANNED = ("threads", "processes", "coroutines")
 _AVAILABLE = ("threads", "processes")
@@ -77,8 +80,6 @@ _DEFINITIONS = (type, FunctionType)
 
 _STANDARD = "_tress_standard"
 """The attribute of a class of tress's in which the class is that had its name."""
-
-_Pair = tuple[Any, Any]
 
 
 class _Module:

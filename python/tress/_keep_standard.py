@@ -19,12 +19,13 @@ import sys
 import threading
 from opcode import opmap
 from types import CodeType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
 
 from tress._on_import import OnImport
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
 _threading: Any = threading
 
@@ -68,7 +69,7 @@ class KeepStandardBases:
         return show_the_other_again
 
 
-class _Names(dict[str, Any]):
+class _Names(dict[str, object]):
     """The global names of a module, as they are at each moment but for those given."""
 
     def __init__(self, module: ModuleType, kept: dict[str, Any]) -> None:

@@ -12,12 +12,14 @@ import sys
 from collections.abc import Callable
 from queue import Empty, Full
 from time import monotonic
-from typing import TYPE_CHECKING, Any
 
 from tress import _native
 from tress.threading import Condition
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tress.queue import Queue
 
 if sys.version_info >= (3, 13):

@@ -11,12 +11,13 @@ import contextvars
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
 
 from tress import _native
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextvars import Context
+    from typing import Any
 
 # From 3.13 on a thread's handle knows its identifier and its end as soon as it is started. Before,
 # the new thread itself makes the lock that `join` and the exit of the interpreter wait for, and

@@ -15,10 +15,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from tress import _native
 from tress._thread import Thread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _std: Any = threading
 

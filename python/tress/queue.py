@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import queue as _std
 from queue import Empty, Full
-from typing import TYPE_CHECKING, TypeVar
 
 from tress import _native
 from tress._native import SimpleQueue
@@ -15,11 +14,17 @@ from tress._open_queue import ShutDown
 
 __all__ = ["Empty", "Full", "LifoQueue", "PriorityQueue", "Queue", "ShutDown", "SimpleQueue"]
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from _typeshed import SupportsRichComparison
 
-_T = TypeVar("_T")
-_Sortable = TypeVar("_Sortable", bound="SupportsRichComparison")
+    _T = TypeVar("_T")
+    _Sortable = TypeVar("_Sortable", bound=SupportsRichComparison)
+else:
+    # What stands in the brackets of a base class is for type checkers alone.
+    _T = _Sortable = object
 
 
 class Queue(_native.Queue[_T], _std.Queue[_T]):

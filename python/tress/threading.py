@@ -31,12 +31,13 @@ from threading import (
     stack_size,
 )
 from types import MethodDescriptorType, ModuleType, WrapperDescriptorType
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from tress import _native
 from tress._native import RLock as RLock
 from tress._thread import Thread as Thread
 from tress._timer import Timer as Timer
+
+TYPE_CHECKING = False
 
 # To the type checker a type on every Python, as the standard library's is.
 if TYPE_CHECKING or sys.version_info >= (3, 13):
@@ -55,8 +56,9 @@ if sys.version_info >= (3, 15):
 
 if TYPE_CHECKING:
     from threading import excepthook
+    from typing import Any, TypeVar
 
-_C = TypeVar("_C")
+    _C = TypeVar("_C")
 
 __all__ = [
     "TIMEOUT_MAX",

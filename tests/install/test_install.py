@@ -82,6 +82,9 @@ def test_there_is_something_of_our_own() -> None:
 
 @pytest.mark.parametrize("strands", [(), ("threads",), ("threads", "threads")])
 def test_own_names_are_replaced_and_put_back(strands: tuple[str, ...]) -> None:
+    # The modules that this imports stay imported.
+    tress.install(*strands)
+    tress.uninstall(*strands)
     library, classes = standard_library(), classes_and_threads()
     tress.install(*strands)
     for standard, ours in PAIRS:

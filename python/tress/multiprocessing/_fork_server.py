@@ -19,11 +19,14 @@ import socket
 import struct
 import threading
 from multiprocessing import forkserver as _std, resource_tracker, spawn, util
-from typing import Any
 
 from tress._children import KEY
 from tress._install import strands
 from tress.multiprocessing._start import new_pipe, start_interpreter, tracker_fd, write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 RECORD = struct.Struct("<cqq")
 """A kind, a process id, and what the kind says: see below."""

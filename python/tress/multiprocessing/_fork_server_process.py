@@ -20,7 +20,6 @@ import struct
 import sys
 import warnings
 from multiprocessing import forkserver as _std, process, resource_tracker, spawn, util
-from typing import Any, NoReturn
 
 from tress.multiprocessing import context as _context  # noqa: F401 - what every process needs
 from tress.multiprocessing._fork_server import (
@@ -32,6 +31,10 @@ from tress.multiprocessing._fork_server import (
     is_gone,
     write_record,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 _TAKEN = struct.Struct("<q")
 

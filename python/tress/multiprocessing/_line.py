@@ -12,9 +12,12 @@ from __future__ import annotations
 import os
 import pickle
 import socket
-from typing import Any
 
 from tress.multiprocessing.connection import Connection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 WISH = "#LINE"
 

@@ -6,10 +6,13 @@ import os
 import pickle
 from collections.abc import Callable
 from multiprocessing import context, process, reduction
-from typing import Any
 
 from tress import _native
 from tress.multiprocessing import _sharing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _reduction: Any = reduction
 

@@ -7,7 +7,10 @@ import io
 import multiprocessing.reduction as _reduction
 import pickle
 from collections import ChainMap
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _STANDARD: Any = _reduction.ForkingPickler
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 from multiprocessing import context
-from typing import Any
 
 from tress import _native
 
-Description = tuple[Any, int, int]
-"""A slot as it travels: who has its file descriptor in the new process, where it begins and how
-long it is.
-"""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Description = tuple[Any, int, int]
+    """A slot as it travels: who has its file descriptor in the new process, where it begins and how
+    long it is.
+    """
+
 
 _ATTRIBUTE = "_tress_memory"
 """Of the object that stands for the new process: what has been given to it."""

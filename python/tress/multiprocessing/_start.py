@@ -6,10 +6,11 @@ import io
 import os
 from multiprocessing import reduction, resource_tracker, spawn, util
 from multiprocessing.context import set_spawning_popen
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
+    from typing import Any
 
 
 def pickled(popen: Any, process_obj: BaseProcess) -> bytes:

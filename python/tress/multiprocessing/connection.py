@@ -12,9 +12,12 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from multiprocessing import reduction
-from typing import Any, TypeAlias
 
 from tress import _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
 
 __all__ = ["Client", "Listener", "Pipe", "wait"]
 

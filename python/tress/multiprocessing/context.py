@@ -18,9 +18,11 @@ from multiprocessing.context import (
     get_spawning_popen as get_spawning_popen,
     set_spawning_popen as set_spawning_popen,
 )
-from typing import TYPE_CHECKING, Any, Literal, overload
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Literal, overload
+
     from tress.multiprocessing import pool, queues, synchronize
     from tress.multiprocessing.connection import Connection
     from tress.multiprocessing.managers import SyncManager
@@ -175,16 +177,19 @@ class BaseContext(_std.BaseContext):
             max_worker_memory=max_worker_memory,
         )
 
-    @overload  # type: ignore[override]
-    def get_context(self, method: None = None) -> BaseContext: ...
-    @overload
-    def get_context(self, method: Literal["fork"]) -> ForkContext: ...
-    @overload
-    def get_context(self, method: Literal["spawn"]) -> SpawnContext: ...
-    @overload
-    def get_context(self, method: Literal["forkserver"]) -> ForkServerContext: ...
-    @overload
-    def get_context(self, method: str | None) -> BaseContext: ...
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]
+        def get_context(self, method: None = None) -> BaseContext: ...
+        @overload
+        def get_context(self, method: Literal["fork"]) -> ForkContext: ...
+        @overload
+        def get_context(self, method: Literal["spawn"]) -> SpawnContext: ...
+        @overload
+        def get_context(self, method: Literal["forkserver"]) -> ForkServerContext: ...
+        @overload
+        def get_context(self, method: str | None) -> BaseContext: ...
+
     def get_context(self, method: str | None = None) -> Any:
         """Returns the context of a start method, "fork", "spawn" or "forkserver"; this one without.
 

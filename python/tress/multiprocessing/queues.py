@@ -17,7 +17,6 @@ from collections.abc import Callable
 from multiprocessing import context as _context, util
 from multiprocessing.context import BaseContext
 from queue import Empty, Full
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from tress import _native
 from tress.multiprocessing._queue_ring import Reader, Ring, Writer, load
@@ -25,15 +24,22 @@ from tress.multiprocessing.synchronize import SEM_VALUE_MAX  # type: ignore[attr
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
-_T = TypeVar("_T")
 _util: Any = util
 _END: Any = object()
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    _T = TypeVar("_T")
+
     _Queue = _std.Queue
     _JoinableQueue = _std.JoinableQueue
     _SimpleQueue = _std.SimpleQueue
 else:
+    # What stands in the brackets of a base class is for type checkers alone.
+    _T = object
+
     # Not every Python's can be subscripted.
     class _Queue(_std.Queue):
         __class_getitem__ = classmethod(types.GenericAlias)

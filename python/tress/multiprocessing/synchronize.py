@@ -10,19 +10,22 @@ from collections.abc import Callable
 from multiprocessing import context as _context, synchronize as _std
 from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import RECURSIVE_MUTEX, SEM_VALUE_MAX, SEMAPHORE  # type: ignore[attr-defined]
-from typing import Any, Literal, TypeAlias
 
 from tress import _native
 from tress.multiprocessing import _sharing
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal, TypeAlias
+
+    Robust: TypeAlias = Literal["warn", "raise"]
+    """What an `acquire()` does that gets what a process held when it ended: warn of it, or raise an
+    error and not take it.
+    """
+
+    _State = tuple[int, int, str | None, bool, Robust, _sharing.Description]
+
 __all__ = ["BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
-
-Robust: TypeAlias = Literal["warn", "raise"]
-"""What an `acquire()` does that gets what a process held when it ended: warn of it, or raise an
-error and not take it.
-"""
-
-_State = tuple[int, int, str | None, bool, Robust, _sharing.Description]
 
 
 class SemLock(_native.OnSemLock, _std.SemLock):
