@@ -295,3 +295,28 @@ def test_the_server_imports_the_main_module(is_installed: bool, tmp_path: Path) 
     # Pythons before 3.13.2 do not: there each process imports it for itself.
     once = sys.version_info >= (3, 13, 2)
     assert told == f"{once} {['processes', 'threads'] if is_installed else []}\n"
+
+
+OWN = """
+import sys
+from tress.multiprocessing import get_context
+
+def tell():
+    print(*(f"tress.multiprocessing.{name}" in sys.modules for name in ("connection", "queues")))
+
+if __name__ == "__main__":
+    import tress.multiprocessing.connection
+
+    process = get_context("forkserver").Process(target=tell)
+    process.start()
+    process.join()
+"""
+
+
+def test_the_server_has_the_modules_of_tress_that_its_client_has(tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text(OWN)
+    told = subprocess.run(
+        [sys.executable, file], capture_output=True, text=True, timeout=BOUND_S, check=True
+    ).stdout
+    assert told == "True False\n"

@@ -17,6 +17,7 @@ import pickle
 import select
 import socket
 import struct
+import sys
 import threading
 from multiprocessing import forkserver as _std, resource_tracker, spawn, util
 
@@ -202,10 +203,19 @@ def _preload() -> list[str]:
     return modules
 
 
+def _own_modules() -> list[str]:
+    """The modules of tress's that this process uses, and so its children: a server that has loaded
+    them saves each child that time. The program's own modules are left to what it preloads.
+    """
+    own = ("tress.multiprocessing.", "tress.concurrent.")
+    return [name for name in list(sys.modules) if name.startswith(own)]
+
+
 def _launch() -> tuple[socket.socket, int]:
     settings: dict[str, Any] = {"preload": _preload(), "sys_path": None}
     preparation = spawn.get_preparation_data("tress fork server")
     settings["installed"] = preparation.get(KEY)
+    settings["own_modules"] = _own_modules()
     if settings["preload"]:
         if _PRELOADS_MAIN:
             settings["main_path"] = preparation.get("init_main_from_path")

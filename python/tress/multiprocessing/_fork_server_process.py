@@ -19,6 +19,7 @@ import socket
 import struct
 import sys
 import warnings
+from importlib import import_module
 from multiprocessing import forkserver as _std, process, resource_tracker, spawn, util
 
 from tress.multiprocessing import context as _context  # noqa: F401 - what every process needs
@@ -44,6 +45,8 @@ def main(requests: int, settings: int) -> None:
     with open(settings, "rb") as file:
         told: dict[str, Any] = pickle.load(file)  # and so is installed what the client has
     del told["installed"]
+    for name in told.pop("own_modules"):
+        import_module(name)
     _preload(**told)
     util._close_stdin()  # type: ignore[attr-defined]
     _Server(socket.socket(fileno=requests)).run()
