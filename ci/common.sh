@@ -129,6 +129,9 @@ build() {
     stamp build "$inputs"
 }
 
+# As an installer does for a package: else every process compiles tress anew where PYTHONDONTWRITEBYTECODE is set.
+compile_python() { "$python" -m compileall -q python tests bench conformance || die "some Python here does not compile"; }
+
 # set_up GROUP...: the environment with these groups of tools and tress itself; sets `python` to its interpreter.
 set_up() {
     locate_venv
@@ -136,5 +139,6 @@ set_up() {
     make_venv
     install_tools build "$@"
     build
+    compile_python
     unlock_venv
 }

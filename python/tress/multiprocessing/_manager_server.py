@@ -17,9 +17,12 @@ import sys
 import threading
 from multiprocessing import process, util
 from traceback import format_exc
-from typing import Any, NoReturn
 
 from tress.multiprocessing import _line, connection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 _std: Any = _standard
 _connection: Any = connection

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing.pool as _std_module
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 from weakref import WeakValueDictionary
 
 from tress.concurrent.futures._process_future import ProcessFuture, name_of
@@ -16,6 +15,10 @@ from tress.multiprocessing._pool_results import (
     MapResult,
     chunks,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # Its private names are used.
 _std: Any = _std_module

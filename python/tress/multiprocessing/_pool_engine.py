@@ -10,7 +10,6 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from threading import get_ident
-from typing import Any
 
 from tress import _native
 from tress.concurrent.futures import _process_worker
@@ -21,6 +20,10 @@ from tress.concurrent.futures._process_pool import Engine, end
 from tress.multiprocessing._pool_feeder import Feeder
 from tress.multiprocessing._pool_results import TerminatedError
 from tress.multiprocessing._pool_worker import Manners
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class ProcessEngine(Engine):

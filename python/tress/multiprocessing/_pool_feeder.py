@@ -10,24 +10,27 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Protocol
 
 from tress._thread import Thread
 from tress.concurrent.futures._process_pool import end
 from tress.queue import SimpleQueue
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class Job(Protocol):
+        """What is fed."""
+
+        def tasks(self) -> Iterator[Any]:
+            """The futures of the tasks, which raises nothing."""
+
+        def all_fed(self, error: BaseException | None = None) -> None:
+            """No more will come: what there is is all, or `error` has cut it short."""
+
+
 # So many calls are in line before the feeder waits.
 _HIGH = 512
-
-
-class Job(Protocol):
-    """What is fed."""
-
-    def tasks(self) -> Iterator[Any]:
-        """The futures of the tasks, which raises nothing."""
-
-    def all_fed(self, error: BaseException | None = None) -> None:
-        """No more will come: what there is is all, or `error` has cut it short."""
 
 
 class Feeder:

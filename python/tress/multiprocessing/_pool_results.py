@@ -19,13 +19,19 @@ from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import TimeoutError  # noqa: A004 - the one that `get` raises
 from time import monotonic
-from typing import Any
 
 from tress import _native
 from tress.concurrent.futures._base import Future
 from tress.concurrent.futures._process_future import ProcessFuture
 from tress.concurrent.futures._process_options import Options
 from tress.concurrent.futures._process_pool import end
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+else:
+    # What stands in the brackets of a base class is for type checkers alone.
+    Any = object
 
 # Its private names are used, which stay what they are when tress is installed.
 _std: Any = _std_module

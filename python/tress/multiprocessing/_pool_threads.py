@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import InvalidStateError
 from concurrent.futures.thread import BrokenThreadPool
-from typing import Any
 
 from tress import _native
 from tress.concurrent.futures._base import Future
@@ -15,6 +14,10 @@ from tress.concurrent.futures._process_pool import LOW, end
 from tress.multiprocessing._pool_feeder import Feeder
 from tress.multiprocessing._pool_results import TerminatedError, wait_here
 from tress.queue import SimpleQueue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class _Line(SimpleQueue[ProcessFuture | None]):

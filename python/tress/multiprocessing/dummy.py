@@ -13,7 +13,6 @@ from multiprocessing.dummy import (
     freeze_support as freeze_support,
 )
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from tress._thread import Thread
@@ -28,7 +27,10 @@ from tress.threading import (
     Semaphore as Semaphore,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tress.multiprocessing.pool import ThreadPool
 
 _StandardDummyProcess: Any = _std.DummyProcess

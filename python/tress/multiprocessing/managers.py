@@ -13,10 +13,13 @@ import signal
 from collections.abc import Callable, Mapping
 from multiprocessing import process, resource_tracker, util
 from multiprocessing.context import ProcessError, get_spawning_popen
-from typing import Any, ClassVar
 
 from tress.multiprocessing import _line, context, pool
 from tress.multiprocessing._manager_server import Server, SharedMemoryServer, listener_client
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 __all__ = ["BaseManager", "BaseProxy", "SharedMemoryManager", "SyncManager", "Token"]
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from multiprocessing import util
 from multiprocessing.context import TimeoutError as TimeoutError  # noqa: A004 - the standard name
 from types import TracebackType
-from typing import Any, NoReturn, Self
 from weakref import WeakValueDictionary
 
 from tress.concurrent.futures._base import cpu_count
@@ -27,6 +26,10 @@ from tress.multiprocessing._pool_results import (
     MapResult as MapResult,
 )
 from tress.multiprocessing._pool_threads import ThreadEngine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn, Self
 
 __all__ = ["Pool", "ThreadPool"]
 

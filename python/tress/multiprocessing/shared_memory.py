@@ -12,7 +12,10 @@ import os
 import sys
 import types
 from multiprocessing import resource_tracker
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["ShareableList", "SharedMemory"]
 

@@ -17,10 +17,13 @@ from concurrent.futures import (
     InvalidStateError,
     TimeoutError,  # noqa: A004 - the standard module's name
 )
-from typing import Any
 
 from tress.concurrent.futures._base import Future, as_completed, wait
 from tress.concurrent.futures.thread import ThreadPoolExecutor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "ALL_COMPLETED",

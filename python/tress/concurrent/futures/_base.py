@@ -6,11 +6,17 @@ import concurrent.futures._base as _std
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, TypeVar
 
 from tress import _native
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    _T = TypeVar("_T")
+else:
+    # What stands in the brackets of a base class is for type checkers alone.
+    _T = object
 
 LOGGER = _std.LOGGER
 

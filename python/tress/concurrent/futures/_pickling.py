@@ -12,9 +12,12 @@ from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from types import FunctionType
-from typing import Any
 
 from tress.multiprocessing._reducers import Pickler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # Buffers below this many bytes are cheaper inside the pickle.
 _APART = 32 * 1024

@@ -14,12 +14,15 @@ import os
 import signal
 import weakref
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
 
 from tress._thread import Thread
 from tress.concurrent.futures import _process_worker
 from tress.concurrent.futures._pickling import loads, unreadable
 from tress.concurrent.futures._process_pool import PENDING, Engine, end
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # Its private names are used: the registry of what is to end when the interpreter does.
 _std: Any = _std_module

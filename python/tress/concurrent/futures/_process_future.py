@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from tress import _native
 from tress.concurrent.futures._base import Future
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tress.concurrent.futures._process_options import Options
     from tress.concurrent.futures._process_pool import Engine
+else:
+    # What stands in the brackets of a base class is for type checkers alone.
+    Any = object
 
 
 class ProcessFuture(Future[Any]):

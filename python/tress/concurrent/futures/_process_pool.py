@@ -19,7 +19,6 @@ from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from time import monotonic
 from traceback import format_exception
-from typing import Any
 
 from tress import _native
 from tress._task_errors import TaskTimeoutError, WorkerLostError
@@ -27,6 +26,10 @@ from tress.concurrent.futures import _process_worker
 from tress.concurrent.futures._pickling import dumps_call, size as pickled_size
 from tress.concurrent.futures._process_future import ProcessFuture, name_of
 from tress.concurrent.futures._process_watch import Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # Its private names are used.
 _std: Any = _std_module

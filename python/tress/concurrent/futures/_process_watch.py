@@ -15,9 +15,11 @@ from collections import deque
 from heapq import heapify, heappop, heappush
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tress import _native
     from tress.concurrent.futures._process_future import ProcessFuture
 

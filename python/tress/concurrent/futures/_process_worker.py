@@ -10,10 +10,13 @@ from concurrent.futures._base import LOGGER
 from concurrent.futures.process import _ExceptionWithTraceback
 from multiprocessing import context, reduction
 from types import FrameType
-from typing import Any
 
 from tress import _native
 from tress.concurrent.futures._pickling import dumps, dumps_result, loads_call
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # What a worker says, as the native module numbers the first two.
 RESULT = 0

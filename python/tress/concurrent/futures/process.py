@@ -17,7 +17,6 @@ from concurrent.futures._base import Executor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
 
 from tress._task_errors import TaskTimeoutError as TaskTimeoutError, WorkerLostError
 from tress.concurrent.futures._base import Future, cpu_count
@@ -26,10 +25,14 @@ from tress.concurrent.futures._process_future import ProcessFuture
 from tress.concurrent.futures._process_options import Options, check_policy, options
 from tress.concurrent.futures._process_pool import Engine
 
-__all__ = ["BrokenProcessPool", "ProcessPoolExecutor", "WorkerLostError"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ParamSpec, TypeVar
 
-_T = TypeVar("_T")
-_P = ParamSpec("_P")
+    _T = TypeVar("_T")
+    _P = ParamSpec("_P")
+
+__all__ = ["BrokenProcessPool", "ProcessPoolExecutor", "WorkerLostError"]
 
 # Its private names are used, which differ from version to version.
 _std: Any = _std_module

@@ -25,17 +25,20 @@ from concurrent.futures._base import LOGGER, Future as _AnyFuture
 from concurrent.futures.thread import BrokenThreadPool
 from itertools import islice
 from time import monotonic
-from typing import Any, TypeVar, overload
 
 from tress import _native
 from tress._thread import Thread
 from tress.concurrent.futures._base import Future, cpu_count
 
-__all__ = ["BrokenThreadPool", "ThreadPoolExecutor"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar, overload
 
-_A = TypeVar("_A")
-_B = TypeVar("_B")
-_T = TypeVar("_T")
+    _A = TypeVar("_A")
+    _B = TypeVar("_B")
+    _T = TypeVar("_T")
+
+__all__ = ["BrokenThreadPool", "ThreadPoolExecutor"]
 
 # Its private names are used, which differ from version to version.
 _std: Any = _std_module
@@ -330,42 +333,45 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
                     break
         return futures + [item.future for item in items if item is not None]
 
-    @overload  # type: ignore[override]
-    def map(
-        self,
-        fn: Callable[[_A], _T],
-        iterable: Iterable[_A],
-        /,
-        *,
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[_T]: ...
-    @overload
-    def map(
-        self,
-        fn: Callable[[_A, _B], _T],
-        iterable: Iterable[_A],
-        iterable2: Iterable[_B],
-        /,
-        *,
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[_T]: ...
-    @overload
-    def map(
-        self,
-        fn: Callable[..., _T],
-        iterable: Iterable[Any],
-        iterable2: Iterable[Any],
-        iterable3: Iterable[Any],
-        /,
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[_T]: ...
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]
+        def map(
+            self,
+            fn: Callable[[_A], _T],
+            iterable: Iterable[_A],
+            /,
+            *,
+            timeout: float | None = None,
+            chunksize: int = 1,
+            buffersize: int | None = None,
+        ) -> Iterator[_T]: ...
+        @overload
+        def map(
+            self,
+            fn: Callable[[_A, _B], _T],
+            iterable: Iterable[_A],
+            iterable2: Iterable[_B],
+            /,
+            *,
+            timeout: float | None = None,
+            chunksize: int = 1,
+            buffersize: int | None = None,
+        ) -> Iterator[_T]: ...
+        @overload
+        def map(
+            self,
+            fn: Callable[..., _T],
+            iterable: Iterable[Any],
+            iterable2: Iterable[Any],
+            iterable3: Iterable[Any],
+            /,
+            *iterables: Iterable[Any],
+            timeout: float | None = None,
+            chunksize: int = 1,
+            buffersize: int | None = None,
+        ) -> Iterator[_T]: ...
+
     def map(
         self,
         fn: Callable[..., _T],
