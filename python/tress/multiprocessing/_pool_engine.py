@@ -25,6 +25,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from tress.concurrent.futures._process_logs import Listener
+    from tress.concurrent.futures._process_terms import Terms
+
 
 class ProcessEngine(Engine):
     """The processes of a Pool."""
@@ -33,24 +36,13 @@ class ProcessEngine(Engine):
         self,
         context: Any,
         processes: int,
-        initializer: Callable[..., object] | None,
-        initargs: tuple[Any, ...],
-        max_tasks: int | None,
-        max_memory: int | None,
+        terms: Terms,
         on_worker_lost: str,
         max_retries: int,
+        listener: Listener | None,
         make_process: Callable[..., Any],
     ) -> None:
-        super().__init__(
-            context,
-            processes,
-            initializer,
-            initargs,
-            max_tasks,
-            max_memory,
-            on_worker_lost,
-            max_retries,
-        )
+        super().__init__(context, processes, terms, on_worker_lost, max_retries, listener)
         self.make_process = make_process
         # Only one thread calls callbacks.
         self.telling = contextlib.nullcontext()
@@ -62,7 +54,7 @@ class ProcessEngine(Engine):
 
     def new_process(self, seat: _process_worker.Seat) -> Any:
         process = self.make_process(
-            self.context, target=_process_worker.serve, args=(seat, *self.begin, Manners)
+            self.context, target=_process_worker.serve, args=(seat, self.terms, Manners)
         )
         process.name = process.name.replace("Process", "PoolWorker")
         process.daemon = True

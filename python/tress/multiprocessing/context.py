@@ -162,6 +162,7 @@ class BaseContext(_std.BaseContext):
         on_worker_lost: str = "fail_task",
         max_retries: int = 3,
         max_worker_memory: int | None = None,
+        log_to_parent: bool = False,
     ) -> pool.Pool:
         """Returns a pool of worker processes: see `tress.multiprocessing.pool.Pool`."""
         from tress.multiprocessing.pool import Pool
@@ -175,6 +176,7 @@ class BaseContext(_std.BaseContext):
             on_worker_lost=on_worker_lost,
             max_retries=max_retries,
             max_worker_memory=max_worker_memory,
+            log_to_parent=log_to_parent,
         )
 
     if TYPE_CHECKING:

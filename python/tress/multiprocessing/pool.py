@@ -15,7 +15,9 @@ from types import TracebackType
 from weakref import WeakValueDictionary
 
 from tress.concurrent.futures._base import cpu_count
+from tress.concurrent.futures._process_logs import listener_of
 from tress.concurrent.futures._process_options import Options, check_policy, options
+from tress.concurrent.futures._process_terms import Terms
 from tress.multiprocessing._pool_calls import Calls
 from tress.multiprocessing._pool_engine import ProcessEngine
 from tress.multiprocessing._pool_results import (
@@ -72,7 +74,9 @@ class Pool(Calls, _StandardPool):  # type: ignore[misc]  # chunksize may not be 
     "fail_task": it ends with WorkerLostError, another worker takes the place of the dead one, and
     the pool goes on. "retry": it is done again, at most `max_retries` times, before it fails so.
     "break": all tasks end, and the pool takes no more. A worker that has more than
-    `max_worker_memory` bytes of its own after a task ends, and another takes its place.
+    `max_worker_memory` bytes of its own after a task ends, and another takes its place. With
+    `log_to_parent` what the workers log goes to the loggers of this process, and nowhere else; all
+    of it has been handled when `join` returns.
     """
 
     _wrap_exception = True
@@ -93,6 +97,7 @@ class Pool(Calls, _StandardPool):  # type: ignore[misc]  # chunksize may not be 
         on_worker_lost: str = "fail_task",
         max_retries: int = 3,
         max_worker_memory: int | None = None,
+        log_to_parent: bool = False,
     ) -> None:
         # For __del__, if what follows raises.
         self._state = INIT
@@ -117,21 +122,23 @@ class Pool(Calls, _StandardPool):  # type: ignore[misc]  # chunksize may not be 
         self._initargs = tuple(initargs)
         self._maxtasksperchild = maxtasksperchild
         self._jobs = WeakValueDictionary()
-        self._engine = self._make_engine(max_worker_memory, on_worker_lost, max_retries)
+        self._engine = self._make_engine(
+            max_worker_memory, on_worker_lost, max_retries, log_to_parent
+        )
         self._engine.start()
         self._terminate = util.Finalize(self, _end, args=(self._engine,), exitpriority=15)
         self._state = RUN
 
-    def _make_engine(self, max_memory: int | None, on_worker_lost: str, max_retries: int) -> Any:
+    def _make_engine(
+        self, max_memory: int | None, on_worker_lost: str, max_retries: int, log_to_parent: bool
+    ) -> Any:
         return ProcessEngine(
             self._ctx,
             self._processes,
-            self._initializer,
-            self._initargs,
-            self._maxtasksperchild,
-            max_memory,
+            Terms(self._initializer, self._initargs, self._maxtasksperchild, max_memory),
             on_worker_lost,
             max_retries,
+            listener_of(type(self).__name__, log_to_parent),
             self.Process,
         )
 
@@ -266,7 +273,9 @@ class ThreadPool(Pool, _StandardThreadPool):  # type: ignore[misc]  # as for Poo
         """NotImplementedError: a thread cannot be killed."""
         raise NotImplementedError("a pool of threads cannot end a call: use a pool of processes")
 
-    def _make_engine(self, max_memory: int | None, on_worker_lost: str, max_retries: int) -> Any:
+    def _make_engine(
+        self, max_memory: int | None, on_worker_lost: str, max_retries: int, log_to_parent: bool
+    ) -> Any:
         return ThreadEngine(
             self._ctx, self._processes, self._initializer, self._initargs, self.Process
         )

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from types import FunctionType
 
+from tress import _by_value
 from tress.multiprocessing._reducers import Pickler
 
 TYPE_CHECKING = False
@@ -30,6 +31,12 @@ loads = pickle.loads
 _Standard = _reduction.ForkingPickler
 
 
+class _Strict(Pickler):
+    """Does not send the name of what the other process cannot import."""
+
+    reducer_override = _by_value.refuse_main
+
+
 class _Pieces:
     """What a pickler writes to: it hands over large bytes as the objects that they are."""
 
@@ -39,22 +46,49 @@ class _Pieces:
         self.write = pieces.append
 
 
+class _Dump:
+    """One attempt to pickle a value."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Any] = []
+        self.buffers: list[pickle.PickleBuffer] = []
+
+    def plainly(self, value: Any) -> _Dump:
+        chosen = Pickler if _by_value.main_is_a_file() or _by_value.pickler() is None else _Strict
+        chosen(_Pieces(self.pieces), pickle.HIGHEST_PROTOCOL, buffer_callback=self._keep_in).dump(
+            value
+        )
+        return self
+
+    def by_value(self, value: Any) -> _Dump:
+        _by_value.dump(value, _Pieces(self.pieces), self._keep_in)
+        return self
+
+    def _keep_in(self, buffer: pickle.PickleBuffer) -> bool:
+        """Whether a buffer stays in the pickle; else it goes beside."""
+        if len(self.buffers) == _MOST_BUFFERS or buffer.raw().nbytes < _APART:
+            return True
+        self.buffers.append(buffer)
+        return False
+
+
 def dumps(value: Any) -> tuple[list[Any], list[pickle.PickleBuffer] | None]:
     """The pickle of `value`, in pieces, and the buffers that go beside it."""
     if _reduction.ForkingPickler is not _Standard:
         # Somebody has put a pickler of their own in place.
         return [_reduction.ForkingPickler.dumps(value)], None
-    pieces: list[Any] = []
-    buffers: list[pickle.PickleBuffer] = []
-
-    def keep_apart(buffer: pickle.PickleBuffer) -> bool:
-        if len(buffers) == _MOST_BUFFERS or buffer.raw().nbytes < _APART:
-            return True
-        buffers.append(buffer)
-        return False
-
-    Pickler(_Pieces(pieces), pickle.HIGHEST_PROTOCOL, buffer_callback=keep_apart).dump(value)
-    return pieces, buffers or None
+    try:
+        done = _Dump().plainly(value)
+    except _by_value.OfMain:
+        done = _Dump().by_value(value)
+    except _by_value.REFUSED as error:
+        try:
+            done = _Dump().by_value(value)
+        except Exception as refused:
+            # The error that the standard library raises, whatever has been tried since.
+            _by_value.explain(error, refused)
+            raise error from None
+    return done.pieces, done.buffers or None
 
 
 # What is pickled without a look at any table, into few bytes.
@@ -63,7 +97,9 @@ _PLAIN = frozenset({int, float, bool, type(None)})
 
 @lru_cache(maxsize=64)
 def _name(function: FunctionType) -> bytes:
-    """The pickle of a function, which is its name."""
+    """The pickle of a function, which is its name; an exception where that will not do."""
+    if function.__module__ == "__main__" and not _by_value.main_is_a_file():
+        raise _by_value.OfMain
     return pickle.dumps(function, pickle.HIGHEST_PROTOCOL)
 
 

@@ -70,6 +70,8 @@ class Collector(Thread):
             raise
         finally:
             self.engine.poller.close()
+            if self.engine.listener is not None:
+                self.engine.listener.end()
 
     def turn(self) -> bool:
         """Sleeps until there is something to do, and does it; True when that was the last."""

@@ -31,6 +31,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from tress.concurrent.futures._process_logs import Listener
+    from tress.concurrent.futures._process_terms import Terms
+
 # Its private names are used.
 _std: Any = _std_module
 
@@ -64,20 +67,20 @@ class Engine:
         self,
         context: Any,
         max_workers: int,
-        initializer: Callable[..., object] | None,
-        initargs: tuple[Any, ...],
-        max_tasks: int | None,
-        max_memory: int | None,
+        terms: Terms,
         on_worker_lost: str,
         max_retries: int,
+        listener: Listener | None,
     ) -> None:
         self.pool = _native.ProcessPool()
         self.wait_for = self.pool.wait_for
         self.context = context
         self.max_workers = max_workers
-        self.begin = (initializer, initargs, max_tasks, max_memory)
+        self.terms = terms
+        # Of what the workers log.
+        self.listener = listener
         # Whether workers end by themselves.
-        self.recycles = max_tasks is not None or max_memory is not None
+        self.recycles = terms.max_tasks is not None or terms.max_memory is not None
         self.on_worker_lost = on_worker_lost
         self.max_retries = max_retries
         # Guards what follows, and the starting of workers.
@@ -245,12 +248,14 @@ class Engine:
     def new_process(self, seat: _process_worker.Seat) -> Any:
         """A process for a worker, which is not started yet."""
         return self.context.Process(
-            target=_process_worker.serve, args=(seat, *self.begin, _process_worker.Manners)
+            target=_process_worker.serve, args=(seat, self.terms, _process_worker.Manners)
         )
 
     def start_workers(self, count: int) -> None:
         """Starts workers until there are `count`. Holds `lock`."""
         while len(self.processes) < count and not self.stopping:
+            if self.listener is not None:
+                self.terms.logs = self.listener.link()
             seat = self.pool.add_worker()
             process: Any = None
             try:

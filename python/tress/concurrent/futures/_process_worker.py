@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from tress.concurrent.futures._process_terms import Terms
+
 # What a worker says, as the native module numbers the first two.
 RESULT = 0
 EXCEPTION = 1
@@ -133,22 +135,17 @@ def own_memory() -> int:
     return (int(resident) - int(shared)) * _PAGE
 
 
-def serve(
-    seat: Seat,
-    initializer: Callable[..., object] | None,
-    initargs: tuple[Any, ...],
-    max_tasks: int | None,
-    max_memory: int | None,
-    manners: type[Manners],
-) -> None:
+def serve(seat: Seat, terms: Terms, manners: type[Manners]) -> None:
     """Takes tasks and answers them until the pool closes, `max_tasks` are done, or this process has
     more than `max_memory` bytes of its own."""
     worker = seat.take()
     _native.end_with(seat.owner)
     interrupts = _Interrupts(worker, manners)
-    if initializer is not None:
+    if terms.logs is not None:
+        terms.logs.attach()
+    if terms.initializer is not None:
         try:
-            initializer(*initargs)
+            terms.initializer(*terms.initargs)
         except BaseException:
             worker.answer(FAILED_TO_BEGIN, 0, [])
             if manners.failed_to_begin():
@@ -164,7 +161,7 @@ def serve(
             pickled, buffers = dumps(manners.unpicklable(error, value))
         worker.answer(kind, task, pickled, buffers)
 
-    done = 0
+    done, max_tasks, max_memory = 0, terms.max_tasks, terms.max_memory
     lives = True
     while lives and (task := worker.take()) is not None:
         number, pickled, buffers = task

@@ -22,8 +22,10 @@ from tress._task_errors import TaskTimeoutError as TaskTimeoutError, WorkerLostE
 from tress.concurrent.futures._base import Future, cpu_count
 from tress.concurrent.futures._process_collector import ExecutorCollector
 from tress.concurrent.futures._process_future import ProcessFuture
+from tress.concurrent.futures._process_logs import listener_of
 from tress.concurrent.futures._process_options import Options, check_policy, options
 from tress.concurrent.futures._process_pool import Engine
+from tress.concurrent.futures._process_terms import Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +88,9 @@ class ProcessPoolExecutor(_StandardExecutor):
     calls with BrokenProcessPool, and the pool takes no more. "fail_task": it alone ends with
     WorkerLostError, another worker takes the place of the dead one, and the pool goes on. "retry":
     it is made again, at most `max_retries` times, before it fails so. A worker that has more than
-    `max_worker_memory` bytes of its own after a call ends, and another takes its place.
+    `max_worker_memory` bytes of its own after a call ends, and another takes its place. With
+    `log_to_parent` what the workers log goes to the loggers of this process, and nowhere else; all
+    of it has been handled when `shutdown(wait=True)` returns.
     """
 
     _initializer: Any
@@ -105,6 +109,7 @@ class ProcessPoolExecutor(_StandardExecutor):
         on_worker_lost: str = "break",
         max_retries: int = 3,
         max_worker_memory: int | None = None,
+        log_to_parent: bool = False,
     ) -> None:
         if max_workers is None:
             max_workers = cpu_count() or 1
@@ -138,12 +143,10 @@ class ProcessPoolExecutor(_StandardExecutor):
         self._engine = Engine(
             mp_context,
             max_workers,
-            initializer,
-            initargs,
-            max_tasks_per_child,
-            max_worker_memory,
+            Terms(initializer, initargs, max_tasks_per_child, max_worker_memory),
             on_worker_lost,
             max_retries,
+            listener_of(type(self).__name__, log_to_parent),
         )
         self._executor_manager_thread = None
         self._processes = self._engine.processes
