@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tress._deadlock import DeadlockError, DeadlockWarning, deadlock
     from tress._install import install, installed, uninstall
     from tress._owner_died import OwnerDiedError, OwnerDiedWarning
+    from tress._progress import Progress
     from tress._task_errors import TaskTimeoutError, WorkerLostError
     from tress._waits import dump_waits, dump_waits_on, waits
 
@@ -20,6 +21,7 @@ __all__ = [
     "DeadlockWarning",
     "OwnerDiedError",
     "OwnerDiedWarning",
+    "Progress",
     "TaskTimeoutError",
     "WorkerLostError",
     "__version__",
@@ -39,6 +41,7 @@ _LOADED_ON_USE = {
     "DeadlockWarning": "_deadlock",
     "OwnerDiedError": "_owner_died",
     "OwnerDiedWarning": "_owner_died",
+    "Progress": "_progress",
     "TaskTimeoutError": "_task_errors",
     "WorkerLostError": "_task_errors",
     "deadlock": "_deadlock",

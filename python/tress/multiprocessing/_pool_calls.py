@@ -6,7 +6,9 @@ import multiprocessing.pool as _std_module
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from weakref import WeakValueDictionary
 
-from tress.concurrent.futures._process_future import ProcessFuture, name_of
+from tress._progress import length_of, meter_of
+from tress.concurrent.futures._base import name_of
+from tress.concurrent.futures._process_future import ProcessFuture
 from tress.concurrent.futures._process_options import Options
 from tress.multiprocessing._pool_results import (
     ApplyResult,
@@ -19,6 +21,8 @@ from tress.multiprocessing._pool_results import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from tress._progress import Wish
 
 # Its private names are used.
 _std: Any = _std_module
@@ -72,14 +76,20 @@ class Calls:
         return result
 
     def map(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        *,
+        progress: Wish = False,
     ) -> list[Any]:
         """Returns the list of what `func` returns for each item, called in the workers.
 
         `chunksize` items make a task, by default so many that each worker has four. All calls are
-        made, also when one raises; then the exception of the first that did is raised.
+        made, also when one raises; then the exception of the first that did is raised. `progress`,
+        which is ours, shows or tells how many calls have ended: see docs/progress.md.
         """
-        result: list[Any] = self._map(func, iterable, mapstar, chunksize).get()
+        result: list[Any] = self._map(func, iterable, mapstar, chunksize, progress=progress).get()
         return result
 
     def map_async(
@@ -89,18 +99,24 @@ class Calls:
         chunksize: int | None = None,
         callback: Callable[[list[Any]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        progress: Wish = False,
     ) -> MapResult:
         """As `map`, but returns at once what will have the list. Callbacks: see `apply_async`."""
-        return self._map(func, iterable, mapstar, chunksize, callback, error_callback)
+        return self._map(func, iterable, mapstar, chunksize, callback, error_callback, progress)
 
     def starmap(
         self,
         func: Callable[..., Any],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
+        *,
+        progress: Wish = False,
     ) -> list[Any]:
         """As `map`, for a function that is called with each item's items as its arguments."""
-        result: list[Any] = self._map(func, iterable, starmapstar, chunksize).get()
+        result: list[Any] = self._map(
+            func, iterable, starmapstar, chunksize, progress=progress
+        ).get()
         return result
 
     def starmap_async(
@@ -110,9 +126,11 @@ class Calls:
         chunksize: int | None = None,
         callback: Callable[[list[Any]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        progress: Wish = False,
     ) -> MapResult:
         """As `starmap`, but returns at once what will have the list."""
-        return self._map(func, iterable, starmapstar, chunksize, callback, error_callback)
+        return self._map(func, iterable, starmapstar, chunksize, callback, error_callback, progress)
 
     def _map(
         self,
@@ -122,6 +140,7 @@ class Calls:
         chunksize: int | None,
         callback: Callable[[list[Any]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
+        progress: Wish = False,
     ) -> MapResult:
         self._check_running()
         if not hasattr(iterable, "__len__"):
@@ -132,7 +151,9 @@ class Calls:
         if length == 0:
             chunksize = 0
         calls = chunks(mapper, func, iterable, chunksize)
-        result = MapResult(self, chunksize, length, callback, error_callback, calls, name_of(func))
+        name = name_of(func)
+        meter = None if progress is False else meter_of(progress, length, name)
+        result = MapResult(self, chunksize, length, callback, error_callback, calls, name, meter)
         if chunksize <= 0:
             return result
         self._jobs[result._job] = result
@@ -149,20 +170,30 @@ class Calls:
             self._engine.feeder.put(job)
 
     def imap(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        progress: Wish = False,
     ) -> IMapIterator:
         """Returns an iterator over what `func` returns for each item, in order.
 
         `iterable` is read by a thread of the pool, some hundreds of items ahead of the workers. The
-        iterator's `next(timeout)` waits no longer than that many seconds.
+        iterator's `next(timeout)` waits no longer than that many seconds. `progress` as for `map`.
         """
-        return self._imap(IMapIterator, func, iterable, chunksize)
+        return self._imap(IMapIterator, func, iterable, chunksize, progress)
 
     def imap_unordered(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        progress: Wish = False,
     ) -> IMapIterator:
         """As `imap`, the results in the order in which they come."""
-        return self._imap(IMapUnorderedIterator, func, iterable, chunksize)
+        return self._imap(IMapUnorderedIterator, func, iterable, chunksize, progress)
 
     def _imap(
         self,
@@ -170,6 +201,7 @@ class Calls:
         func: Callable[[Any], Any],
         iterable: Iterable[Any],
         chunksize: int,
+        progress: Wish,
     ) -> IMapIterator:
         self._check_running()
         if chunksize < 1:
@@ -178,7 +210,9 @@ class Calls:
             calls = _singly(func, iterable)
         else:
             calls = chunks(mapstar, func, iterable, chunksize)
-        result = kind(self, calls, name_of(func), chunked=chunksize > 1)
+        name = name_of(func)
+        meter = None if progress is False else meter_of(progress, length_of([iterable]), name)
+        result = kind(self, calls, name, meter, chunked=chunksize > 1)
         self._jobs[result._job] = result
         self._feed(result, iterable)
         return result

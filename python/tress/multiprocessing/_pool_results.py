@@ -29,6 +29,8 @@ from tress.concurrent.futures._process_pool import end
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from tress._progress import Meter
 else:
     # What stands in the brackets of a base class is for type checkers alone.
     Any = object
@@ -204,12 +206,14 @@ class MapResult(ApplyResult, _StandardMapResult[Any]):
         error_callback: Callable[[BaseException], object] | None,
         calls: Iterator[tuple[Any, ...]],
         name: str,
+        meter: Meter | None = None,
     ) -> None:
         empty = chunksize <= 0
         if empty:
             callback = error_callback = None
         super().__init__(pool, callback, error_callback)
         self._name = name
+        self._meter = meter
         self._chunksize = chunksize
         self._items: list[Any] = [None] * length
         self._error: BaseException | None = None
@@ -236,6 +240,8 @@ class MapResult(ApplyResult, _StandardMapResult[Any]):
                 part = Part(self._engine, call, self._options, name, index)
                 with self._lock:
                     self._missing += 1
+                if self._meter is not None:
+                    self._meter.watch(part, len(call[1][0][1]))
                 part.add_done_callback(self._arrive)
                 yield part
                 del part, call
@@ -271,6 +277,8 @@ class MapResult(ApplyResult, _StandardMapResult[Any]):
                 return
             items, self._items = self._items, []
             error, self._error = self._error, None
+        if self._meter is not None:
+            self._meter.finish()
         if error is not None:
             end(self, error)
         else:
@@ -291,7 +299,12 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
     _ready: _native.Ready | None = None
 
     def __init__(
-        self, pool: Any, calls: Iterator[tuple[Any, ...]], name: str, chunked: bool = False
+        self,
+        pool: Any,
+        calls: Iterator[tuple[Any, ...]],
+        name: str,
+        meter: Meter | None = None,
+        chunked: bool = False,
     ) -> None:
         self._pool = pool
         self._engine: Any = pool._engine
@@ -299,6 +312,7 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
         self._job: int = next(_std.job_counter)
         self._calls: Iterator[tuple[Any, ...]] | None = calls
         self._name = name
+        self._meter = meter
         self._length: int | None = None
         self._index = 0
         self._lock = threading.Lock()
@@ -323,6 +337,8 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
                 part = Part(engine, call, options, name, index, ready)
                 if ready is None:
                     self._futures.put(part)
+                if self._meter is not None:
+                    self._meter.watch(part, 1 if self._chunk is None else len(call[1][0][1]))
                 yield part
                 del part, call
         except Exception as error:
@@ -446,6 +462,8 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
         # Whoever asks next, or waits now, is told as well.
         self._futures.put(_END)
         self._pool = None
+        if self._meter is not None:
+            self._meter.finish()
         return StopIteration()
 
 

@@ -8,10 +8,13 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 
 from tress import _native
+from tress._progress import meter_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeVar
+
+    from tress._progress import Wish
 
     _T = TypeVar("_T")
 else:
@@ -42,6 +45,12 @@ class Future(_native.Future[_T], _StandardFuture[_T]):
 
 _native.own_methods(Future, _native.Future)
 _native.set_future_class(Future)
+
+
+def name_of(function: object) -> str:
+    """What a function is called, or what kind of object it is."""
+    name = getattr(function, "__qualname__", None)
+    return name if isinstance(name, str) else type(function).__qualname__
 
 
 def cpu_count() -> int | None:
@@ -83,18 +92,30 @@ def wait(
 
 
 def as_completed(
-    fs: Iterable[_std.Future[_T]], timeout: float | None = None
+    fs: Iterable[_std.Future[_T]], timeout: float | None = None, *, progress: Wish = False
 ) -> Iterator[_std.Future[_T]]:
     """Yields futures, of tress and of the standard library, as they end, the ended ones first.
 
     Each comes once, however often it is among `fs`, and is referred to no more once it has been
     yielded. TimeoutError is raised when `timeout` seconds have passed since the first was asked
-    for and not all have ended.
+    for and not all have ended. `progress`, which is ours, shows or tells how many have been
+    yielded: see docs/progress.md.
     """
-    completed: Any = _native.Completed(set(fs), timeout)
+    completed: Any = _native.Completed(futures := set(fs), timeout)
+    meter = None
+    if progress is not False:
+        meter = meter_of(progress, len(futures), "as_completed")
     # What the caller drops is not to be kept alive here.
-    del fs
+    del fs, futures
     try:
-        yield from completed
+        if meter is None:
+            yield from completed
+        else:
+            for future in completed:
+                meter.advance()
+                yield future
+                del future
     finally:
         completed.close()
+        if meter is not None:
+            meter.close()

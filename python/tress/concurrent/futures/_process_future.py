@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tress import _native
-from tress.concurrent.futures._base import Future
+from tress.concurrent.futures._base import Future, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,9 +102,3 @@ class ProcessFuture(Future[Any]):
     def __repr__(self) -> str:
         self.running()
         return super().__repr__()
-
-
-def name_of(function: object) -> str:
-    """What a function is called, or what kind of object it is."""
-    name = getattr(function, "__qualname__", None)
-    return name if isinstance(name, str) else type(function).__qualname__

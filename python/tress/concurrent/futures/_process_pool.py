@@ -23,8 +23,9 @@ from traceback import format_exception
 from tress import _native
 from tress._task_errors import TaskTimeoutError, WorkerLostError
 from tress.concurrent.futures import _process_worker
+from tress.concurrent.futures._base import name_of
 from tress.concurrent.futures._pickling import dumps_call, size as pickled_size
-from tress.concurrent.futures._process_future import ProcessFuture, name_of
+from tress.concurrent.futures._process_future import ProcessFuture
 from tress.concurrent.futures._process_watch import Watch
 
 TYPE_CHECKING = False

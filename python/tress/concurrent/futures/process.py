@@ -18,8 +18,9 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from types import TracebackType
 
+from tress._progress import Counted, length_of, meter_of, one
 from tress._task_errors import TaskTimeoutError as TaskTimeoutError, WorkerLostError
-from tress.concurrent.futures._base import Future, cpu_count
+from tress.concurrent.futures._base import Future, cpu_count, name_of
 from tress.concurrent.futures._process_collector import ExecutorCollector
 from tress.concurrent.futures._process_future import ProcessFuture
 from tress.concurrent.futures._process_logs import listener_of
@@ -30,6 +31,8 @@ from tress.concurrent.futures._process_terms import Terms
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ParamSpec, TypeVar
+
+    from tress._progress import Wish
 
     _T = TypeVar("_T")
     _P = ParamSpec("_P")
@@ -226,25 +229,36 @@ class ProcessPoolExecutor(_StandardExecutor):
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int = 1,
+        progress: Wish = False,
         **kwargs: Any,
     ) -> Iterator[_T]:
         """As `map(fn, *iterables)`, the calls made in worker processes, `chunksize` at a time.
 
         TimeoutError is raised when the next result is not there `timeout` seconds after the call
         of `map`. `buffersize`, from Python 3.14 on, is how many tasks are submitted ahead.
+        `progress`, which is ours, shows or tells how many calls have ended: see docs/progress.md.
         """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
+        executor: Executor = self
+        meter = None
+        if progress is not False:
+            meter = meter_of(progress, length_of(iterables), name_of(fn))
+        if meter is not None:
+            executor = Counted(self, meter, one if chunksize == 1 else len)
         if chunksize == 1:
-            return Executor.map(self, fn, *iterables, timeout=timeout, **kwargs)
-        results = Executor.map(
-            self,
-            partial(_process_chunk, fn),
-            _chunks(iterables, chunksize),
-            timeout=timeout,
-            **kwargs,
-        )
-        return _chained(results)
+            results = Executor.map(executor, fn, *iterables, timeout=timeout, **kwargs)
+        else:
+            results = _chained(
+                Executor.map(
+                    executor,
+                    partial(_process_chunk, fn),
+                    _chunks(iterables, chunksize),
+                    timeout=timeout,
+                    **kwargs,
+                )
+            )
+        return results if meter is None else meter.around(results, executor)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more calls, and ends the workers once all are made.

@@ -21,18 +21,21 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures._base import LOGGER, Future as _AnyFuture
+from concurrent.futures._base import LOGGER, Executor, Future as _AnyFuture
 from concurrent.futures.thread import BrokenThreadPool
 from itertools import islice
 from time import monotonic
 
 from tress import _native
+from tress._progress import Counted, length_of, meter_of, one
 from tress._thread import Thread
-from tress.concurrent.futures._base import Future, cpu_count
+from tress.concurrent.futures._base import Future, cpu_count, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeVar, overload
+
+    from tress._progress import Wish
 
     _A = TypeVar("_A")
     _B = TypeVar("_B")
@@ -345,6 +348,7 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
             timeout: float | None = None,
             chunksize: int = 1,
             buffersize: int | None = None,
+            progress: Wish = False,
         ) -> Iterator[_T]: ...
         @overload
         def map(
@@ -357,6 +361,7 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
             timeout: float | None = None,
             chunksize: int = 1,
             buffersize: int | None = None,
+            progress: Wish = False,
         ) -> Iterator[_T]: ...
         @overload
         def map(
@@ -370,6 +375,7 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
             timeout: float | None = None,
             chunksize: int = 1,
             buffersize: int | None = None,
+            progress: Wish = False,
         ) -> Iterator[_T]: ...
 
     def map(
@@ -379,6 +385,7 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: Wish = False,
     ) -> Iterator[_T]:
         """Calls `fn` with the items of the iterables, as `map` does; yields the results in order.
 
@@ -386,23 +393,33 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
         not been yielded. `chunksize` is for pools of processes and means nothing here.
         TimeoutError is raised when a result is asked for that has not come `timeout` seconds
         after the call of `map`; what a call raises is raised in its turn. Then, and when the
-        iterator is closed, calls that have not begun are cancelled.
+        iterator is closed, calls that have not begun are cancelled. `progress`, which is ours,
+        shows or tells how many calls have ended: see docs/progress.md.
         """
         if buffersize is not None and not isinstance(buffersize, int):
             raise TypeError("buffersize must be an integer or None")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
+        executor: Executor = self
+        meter = None
+        if progress is not False:
+            meter = meter_of(progress, length_of(iterables), name_of(fn))
+        if meter is not None:
+            executor = Counted(self, meter, one)
         end = None if timeout is None else timeout + monotonic()
         arguments = zip(*iterables, strict=False)
         at_once = arguments if buffersize is None else islice(arguments, buffersize)
         futures: list[Any]
-        if type(self).submit is ThreadPoolExecutor.submit:
+        if meter is None and type(self).submit is ThreadPoolExecutor.submit:
             futures = self._submit_each(fn, at_once)
         else:
-            futures = [self.submit(fn, *each) for each in at_once]
+            futures = [executor.submit(fn, *each) for each in at_once]
+        results: Iterator[_T]
         if buffersize is None:
-            return _results(futures, end)
-        return _buffered_results(weakref.ref(self), fn, arguments, deque(futures), end)
+            results = _results(futures, end)
+        else:
+            results = _buffered_results(weakref.ref(executor), fn, arguments, deque(futures), end)
+        return results if meter is None else meter.around(results, executor)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the pool: it takes no more calls, and its threads end when none is left to make.
@@ -461,7 +478,7 @@ def _results(futures: list[Any], end: float | None) -> Iterator[Any]:
 
 
 def _buffered_results(
-    reference: weakref.ref[ThreadPoolExecutor],
+    reference: weakref.ref[Executor],
     fn: Callable[..., Any],
     arguments: Iterator[tuple[Any, ...]],
     futures: deque[Any],

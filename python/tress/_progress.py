@@ -1,0 +1,178 @@
+"""How far a map is: what `progress=` of maps and of `as_completed` does.
+
+A Meter counts, in whatever thread ends a call, and tells a callback or draws. Drawing is a screen's
+(`_progress_screen`), which is imported when there is something to draw.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from time import monotonic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias, TypeVar
+
+    _T = TypeVar("_T")
+
+
+class Progress:
+    """How far a map is: `done` calls of `total`, which is None where nobody knows."""
+
+    __slots__ = ("done", "total")
+    __module__ = "tress"
+
+    def __init__(self, done: int, total: int | None) -> None:
+        self.done = done
+        self.total = total
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(done={self.done}, total={self.total})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Progress):
+            return NotImplemented
+        return (self.done, self.total) == (other.done, other.total)
+
+    def __hash__(self) -> int:
+        return hash((self.done, self.total))
+
+
+if TYPE_CHECKING:
+    Wish: TypeAlias = bool | str | Callable[[Progress], object]
+    """Whether to show how far it is: under the function's name, or another; or whom to tell."""
+
+
+class Meter:
+    """Counts calls that have ended."""
+
+    def __init__(self, total: int | None, tell: Callable[[Progress], object], end: Any) -> None:
+        self._total = total
+        self._tell: Callable[[Progress], object] | None = tell
+        self._end = end
+        self._done = 0
+        self._watched = 0
+        self._is_whole = False
+        # A signal handler, or what is told, may end a call of the same map.
+        self._lock = threading.RLock()
+
+    def advance(self, by: int = 1) -> None:
+        """So many more have ended."""
+        with self._lock:
+            self._done += by
+            if self._tell is None:
+                return
+            try:
+                self._tell(Progress(self._done, self._total))
+            except Exception:
+                self._tell = None
+                _report()
+            is_last = self._done == (self._watched if self._is_whole else self._total)
+        if is_last:
+            self.close()
+
+    def watch(self, future: Any, calls: int = 1) -> None:
+        """Counts when the future has ended, unless it is cancelled."""
+        self._watched += calls
+
+        def note(future: Any) -> None:
+            if not future.cancelled():
+                self.advance(calls)
+            else:
+                with self._lock:
+                    self._watched -= calls
+                if self._is_whole:
+                    self.finish()
+
+        future.add_done_callback(note)
+
+    def finish(self) -> None:
+        """No more will be watched: it is closed when all that are have been counted. That may be a
+        moment after their results were there."""
+        with self._lock:
+            self._is_whole = True
+            is_last = self._done == self._watched
+        if is_last:
+            self.close()
+
+    def close(self) -> None:
+        """No more will be told or drawn."""
+        with self._lock:
+            end, self._end = self._end, None
+            self._tell = None
+        if end is not None:
+            end()
+
+    def around(self, results: Iterator[_T], keep: object = None) -> Iterator[_T]:
+        """The results, after which, or after the first error, it is closed."""
+        try:
+            yield from results
+            self.finish()
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            del keep
+
+    def __del__(self) -> None:
+        # Nobody has come to the end of the results.
+        if not sys.is_finalizing():
+            self.close()
+
+
+def _report() -> None:
+    """Tells of an error in what is told, which costs no result: as for one in a thread."""
+    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+
+
+def meter_of(progress: Wish, total: int | None, name: str) -> Meter | None:
+    """The meter that an argument `progress` asks for; None without. `name` is the function's.
+
+    TypeError for an argument that is not a bool, a string or a callable.
+    """
+    if progress is False:
+        return None
+    if callable(progress):
+        return Meter(total, progress, None)
+    if not isinstance(progress, (bool, str)):
+        raise TypeError(
+            f"progress must be a bool, a str or a callable, not {type(progress).__name__}"
+        )
+    from tress._progress_screen import open_line
+
+    line = open_line(name if progress is True else progress, total, monotonic())
+    meter = Meter(total, line.show, line.close)
+    if total == 0:
+        meter.close()
+    return meter
+
+
+def length_of(iterables: Iterable[Any]) -> int | None:
+    """How many calls a map over these makes; None if one of them does not say how long it is."""
+    try:
+        return min(map(len, iterables), default=0)
+    except TypeError:
+        return None
+
+
+def one(*_: object) -> int:
+    """How many calls a call is that is not a chunk of several."""
+    return 1
+
+
+class Counted(Executor):
+    """An executor each of whose calls is counted."""
+
+    def __init__(self, executor: Executor, meter: Meter, calls: Callable[..., int]) -> None:
+        self._executor = executor
+        self._meter = meter
+        self._calls = calls
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """As the executor's own."""
+        future = self._executor.submit(fn, *args, **kwargs)
+        self._meter.watch(future, self._calls(*args))
+        return future
