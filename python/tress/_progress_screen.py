@@ -66,16 +66,23 @@ class _Printed(Line):
 
 
 class _Above:
-    """Stands in for a stream of a terminal: whole lines go above what is drawn."""
+    """Stands in for a stream of a terminal: whole lines go above what is drawn.
 
-    def __init__(self, stream: Any, write: Callable[[Any, str], None]) -> None:
+    It is kept for ever, and passes on what is written after its time: `print` goes on with the
+    stream that it has begun with, in several steps, and relies on `sys.stdout` to keep it alive.
+    """
+
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._write = write
+        self._write: Callable[[Any, str], None] | None = None
         # Of each thread: `print` writes the newline apart.
         self._begun: dict[int, str] = {}
 
     def write(self, text: str) -> int:
         with _lock:
+            if self._write is None:
+                written: int = self._stream.write(text)
+                return written
             thread = threading.get_ident()
             lines, newline, begun = (self._begun.pop(thread, "") + text).rpartition("\n")
             if begun:
@@ -88,12 +95,19 @@ class _Above:
         for line in lines:
             self.write(line)
 
-    def leave(self) -> Any:
-        """The stream itself, with what was not a whole line."""
-        if self._begun:
-            self._stream.write("".join(self._begun.values()))
+    def enter(self, write: Callable[[Any, str], None]) -> _Above:
+        """Begin to stand in: `write` puts a text above."""
+        self._write = write
+        return self
+
+    def leave(self, with_what_is_begun: bool) -> None:
+        """Stand in no more; what was not a whole line is written to the stream, or forgotten."""
+        self._write = None
+        begun = "".join(self._begun.values())
+        self._begun.clear()
+        if begun and with_what_is_begun:
+            self._stream.write(begun)
             self._stream.flush()
-        return self._stream
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -118,7 +132,7 @@ class _Screen:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if _is_terminal(stream):
-                setattr(sys, name, _Above(stream, self.write))
+                setattr(sys, name, _stand_in(stream).enter(self.write))
 
     def end(self) -> None:
         """The last line is gone."""
@@ -275,6 +289,16 @@ class _PlainScreen(_Screen):
 # Guards what follows, the streams that stand in, and drawing.
 _lock = threading.RLock()
 _screen: _Screen | None = None
+_stand_ins: list[_Above] = []
+
+
+def _stand_in(stream: Any) -> _Above:
+    for known in _stand_ins:
+        if known._stream is stream:
+            return known
+    made = _Above(stream)
+    _stand_ins.append(made)
+    return made
 
 
 def _is_terminal(stream: Any) -> bool:
@@ -295,11 +319,14 @@ def _new_screen() -> _Screen:
     return _PlainScreen()
 
 
-def _give_streams_back() -> None:
+def _give_streams_back(with_what_is_begun: bool = True) -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, _Above):
-            setattr(sys, name, stream.leave())
+            setattr(sys, name, stream._stream)
+    # The program may have put others in their place.
+    for stand_in in _stand_ins:
+        stand_in.leave(with_what_is_begun)
 
 
 def open_line(label: str, total: int | None, began: float) -> Line:
@@ -322,11 +349,8 @@ def _after_fork() -> None:
     global _lock, _screen
     _lock = threading.RLock()
     _screen = None
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        # What was not a whole line is the parent's to print.
-        if isinstance(stream, _Above):
-            setattr(sys, name, stream._stream)
+    # What was not a whole line is the parent's to print.
+    _give_streams_back(with_what_is_begun=False)
 
 
 os.register_at_fork(after_in_child=_after_fork)

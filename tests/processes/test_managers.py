@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, MutableMapping, MutableSequence
 from multiprocessing import managers as standard
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -218,7 +218,7 @@ def test_states(ctx: Any) -> None:
     with pytest.raises(mp.ProcessError, match="shut down"):
         manager.get_server()
     with pytest.raises(TypeError, match="callable"):
-        managers.SyncManager(ctx=ctx).start(initializer=1)
+        managers.SyncManager(ctx=ctx).start(initializer=cast(Any, 1))
 
 
 def test_programs_register_their_own(ctx: Any) -> None:

@@ -67,16 +67,8 @@ class ProcessEngine(Engine):
 
     def start(self) -> None:
         """Starts the workers, and what looks after them."""
-        try:
-            self.populate()
-        except BaseException:
-            started = list(self.processes.values())
-            for process in started:
-                if process.exitcode is None:
-                    process.terminate()
-            for process in started:
-                process.join()
-            raise
+        with self.lock:
+            self.start_first_workers(self.max_workers)
         self.collector.start()
 
     def members(self) -> list[Any]:

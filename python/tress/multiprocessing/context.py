@@ -11,7 +11,6 @@ from multiprocessing import context as _std
 from multiprocessing.context import (
     AuthenticationError as AuthenticationError,
     BufferTooShort as BufferTooShort,
-    ForkProcess as ForkProcess,
     ProcessError as ProcessError,
     TimeoutError as TimeoutError,  # noqa: A004 - the standard module's name
     assert_spawning as assert_spawning,
@@ -37,6 +36,16 @@ class Process(_std.Process):
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
         return _default_context.get_context().Process._Popen(process_obj)
+
+
+class ForkProcess(_std.ForkProcess):
+    """A process that is a copy of the one that starts it."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        from tress.multiprocessing.popen_fork import Popen
+
+        return Popen(process_obj)
 
 
 class SpawnProcess(_std.SpawnProcess):
@@ -202,6 +211,8 @@ class BaseContext(_std.BaseContext):
 
 class ForkContext(BaseContext, _std.ForkContext):
     """Starts processes by a fork."""
+
+    Process = ForkProcess
 
 
 class SpawnContext(BaseContext, _std.SpawnContext):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing.managers as _standard
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from multiprocessing import process, resource_tracker, util
 from multiprocessing.context import ProcessError, get_spawning_popen
 
@@ -70,6 +70,24 @@ class BaseManager(_std.BaseManager):  # type: ignore[misc]
             self._registry, self._address, self._authkey, self._serializer
         )
         return server
+
+    def start(
+        self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()
+    ) -> None:
+        """Starts the server, in a process of its own that calls `initializer(*initargs)` first.
+
+        ProcessError when it has been started; EOFError when its process ends before it serves.
+        """
+        try:
+            super().start(initializer, initargs)
+        except BaseException as error:
+            server: Any = getattr(self, "_process", None)
+            if self._state.value == _std.State.INITIAL and getattr(server, "pid", None) is not None:
+                server.terminate()
+                server.join()
+                if isinstance(error, EOFError):
+                    error.add_note(f"the server's process ended with exit code {server.exitcode}")
+            raise
 
     def connect(self) -> None:
         """Connects to the server at the manager's address, which is running already."""

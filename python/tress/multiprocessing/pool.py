@@ -15,8 +15,12 @@ from types import TracebackType
 from weakref import WeakValueDictionary
 
 from tress.concurrent.futures._base import cpu_count
-from tress.concurrent.futures._process_logs import listener_of
-from tress.concurrent.futures._process_options import Options, check_policy, options
+from tress.concurrent.futures._process_options import (
+    Options,
+    check_policy,
+    listener_of,
+    options,
+)
 from tress.concurrent.futures._process_terms import Terms
 from tress.multiprocessing._pool_calls import Calls
 from tress.multiprocessing._pool_engine import ProcessEngine

@@ -7,6 +7,7 @@ use tress_core::processes::patience::Patience;
 use crate::attach;
 use crate::base::argument::{Count, Timeout};
 use crate::base::waits::what;
+use crate::error::OrRaise;
 
 use super::slot::Slot;
 
@@ -24,7 +25,7 @@ impl SharedCondition {
     fn new(slot: Option<&Bound<'_, Slot>>) -> PyResult<Self> {
         let condition = match slot {
             Some(slot) => core::Condition::of(slot.get().get()),
-            None => core::Condition::new()?,
+            None => core::Condition::new().or_raise()?,
         };
         Ok(Self { condition })
     }

@@ -28,6 +28,7 @@ use tress_core::processes::word::Slept;
 use crate::attach;
 use crate::base::argument::Timeout;
 use crate::base::waits::what;
+use crate::error::{OrRaise, os_error};
 
 use super::pickling;
 
@@ -47,19 +48,6 @@ pub struct OnFd {
     line: OnceLock<Line>,
     /// How long answers take.
     estimate: Estimate,
-}
-
-/// As Python's own modules raise what the kernel reports.
-fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
-    match error.raw_os_error() {
-        // SAFETY: attached; errno is this thread's own, and the call always sets an exception.
-        Some(code) => unsafe {
-            *libc::__errno_location() = code;
-            ffi::PyErr_SetFromErrno(ffi::PyExc_OSError);
-            PyErr::fetch(py)
-        },
-        None => PyOSError::new_err(error.to_string()),
-    }
 }
 
 /// A call on a connection: what it is called in `tress.waits()`, and what it waits for.
@@ -408,7 +396,7 @@ impl OnFd {
     /// side and then closed. `_lay` begins to use it.
     #[staticmethod]
     fn _new_line() -> PyResult<RawFd> {
-        Ok(Line::create()?.fd().try_clone_to_owned()?.into_raw_fd())
+        Ok(Line::create().or_raise()?.fd().try_clone_to_owned().or_raise()?.into_raw_fd())
     }
 
     /// From here on `send` and `recv` go through the memory behind `fd`, which this closes; `asks` is whether this side asks and
@@ -419,7 +407,7 @@ impl OnFd {
         }
         // SAFETY: the caller gives it up.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let line = Line::open(fd, if asks { Side::Asking } else { Side::Answering })?;
+        let line = Line::open(fd, if asks { Side::Asking } else { Side::Answering }).or_raise()?;
         self.line.set(line).map_err(|_| PyValueError::new_err("there is a line already"))
     }
 

@@ -7,6 +7,7 @@ use tress_core::processes::patience::Patience;
 use crate::attach;
 use crate::base::argument::Timeout;
 use crate::base::waits::what;
+use crate::error::OrRaise;
 
 use super::slot::Slot;
 
@@ -24,7 +25,7 @@ impl SharedEvent {
     fn new(slot: Option<&Bound<'_, Slot>>) -> PyResult<Self> {
         let event = match slot {
             Some(slot) => core::Event::of(slot.get().get()),
-            None => core::Event::new()?,
+            None => core::Event::new().or_raise()?,
         };
         Ok(Self { event })
     }

@@ -21,6 +21,7 @@ use tress_core::processes::word::Slept;
 use crate::attach;
 use crate::base::argument::Timeout;
 use crate::base::calls;
+use crate::error::OrRaise;
 use crate::threads::future::{Future, Outcome};
 
 use super::payload::{self, Outgoing};
@@ -233,7 +234,7 @@ impl ProcessPool {
     #[new]
     fn new() -> PyResult<Self> {
         Ok(Self {
-            pool: Pool::create()?,
+            pool: Pool::create().or_raise()?,
             entries: Mutex::new(HashMap::new()),
             events: Mutex::new(Vec::new()),
             deferred: Mutex::new(Vec::new()),
@@ -269,7 +270,7 @@ impl ProcessPool {
     /// Room for one more worker.
     fn add_worker(&self) -> PyResult<WorkerSeat> {
         self.check_here()?;
-        match self.pool.add_worker()? {
+        match self.pool.add_worker().or_raise()? {
             Some((number, segment)) => Ok(WorkerSeat { number, segment }),
             None => Err(PyRuntimeError::new_err("a pool of processes has at most 1024 workers")),
         }

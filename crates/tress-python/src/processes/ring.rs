@@ -25,6 +25,7 @@ use tress_core::processes::word::Slept;
 use crate::attach;
 use crate::base::argument::Timeout;
 use crate::base::waits::what;
+use crate::error::OrRaise;
 
 use super::pickling;
 use super::semlock::SemLock;
@@ -113,7 +114,7 @@ fn own(fd: RawFd) -> PyResult<OwnedFd> {
     // SAFETY: a call that only looks its argument up among the open files.
     let own = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
     if own == -1 {
-        return Err(io::Error::last_os_error().into());
+        return Err(io::Error::last_os_error()).or_raise();
     }
     // SAFETY: made just now, for this.
     Ok(unsafe { OwnedFd::from_raw_fd(own) })
@@ -308,17 +309,18 @@ impl SharedRing {
     #[new]
     #[pyo3(signature = (capacity=1048576))]
     fn new(capacity: usize) -> PyResult<Self> {
-        let ring = core::Ring::create(capacity).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput => PyValueError::new_err(error.to_string()),
-            _ => error.into(),
-        })?;
-        Ok(Self::made_of(ring))
+        match core::Ring::create(capacity) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput && error.raw_os_error().is_none() => {
+                Err(PyValueError::new_err(error.to_string()))
+            }
+            made => Ok(Self::made_of(made.or_raise()?)),
+        }
     }
 
     /// The ring of another process, which has described it by these. The file descriptors stay the caller's.
     #[staticmethod]
     fn open(slot: &Bound<'_, Slot>, fd: RawFd, capacity: usize, bell: RawFd) -> PyResult<Self> {
-        Ok(Self::made_of(core::Ring::open(slot.get().get(), own(fd)?, capacity, own(bell)?)?))
+        Ok(Self::made_of(core::Ring::open(slot.get().get(), own(fd)?, capacity, own(bell)?).or_raise()?))
     }
 
     /// Where its small parts are.

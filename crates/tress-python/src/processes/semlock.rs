@@ -21,6 +21,7 @@ use tress_core::processes::word::Slept;
 use crate::attach;
 use crate::base::argument::{Timeout, Truth};
 use crate::base::waits::what;
+use crate::error::OrRaise;
 
 use super::slot::Slot;
 
@@ -239,9 +240,9 @@ impl SemLock {
             return Err(PyOSError::new_err((libc::EINVAL, "Invalid argument")));
         };
         let shared = if bound == 1 && first <= 1 {
-            Shared::Lock(lock::Lock::new(first == 0)?)
+            Shared::Lock(lock::Lock::new(first == 0).or_raise()?)
         } else {
-            Shared::Semaphore(semaphore::Semaphore::new(first, bound)?)
+            Shared::Semaphore(semaphore::Semaphore::new(first, bound).or_raise()?)
         };
         Ok(Self::made_of(shared, kind, maxvalue, Some(name).filter(|_| !unlink.0)))
     }

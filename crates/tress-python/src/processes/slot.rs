@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use pyo3::prelude::*;
 use tress_core::processes::slots;
 
+use crate::error::OrRaise;
+
 /// A piece of shared memory that an object lives in.
 #[pyclass(module = "tress._native", frozen)]
 pub struct Slot {
@@ -30,16 +32,16 @@ impl Slot {
         // SAFETY: a call that only looks its argument up among the open files.
         let own = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
         if own == -1 {
-            return Err(io::Error::last_os_error().into());
+            return Err(io::Error::last_os_error()).or_raise();
         }
         // SAFETY: made just now, for this.
         let own = unsafe { OwnedFd::from_raw_fd(own) };
-        Ok(Self { slot: slots::Slot::open(own, offset, length)? })
+        Ok(Self { slot: slots::Slot::open(own, offset, length).or_raise()? })
     }
 
     /// Another one of the same memory.
     fn beside(&self, offset: usize, length: usize) -> PyResult<Self> {
-        Ok(Self { slot: self.slot.beside(offset, length)? })
+        Ok(Self { slot: self.slot.beside(offset, length).or_raise()? })
     }
 
     /// The file descriptor of the memory, in which there are other objects' slots, too. It is open as long as one of them.

@@ -11,6 +11,7 @@ use tress_core::processes::segment::Segment;
 use tress_core::processes::worker::Worker;
 
 use crate::attach;
+use crate::error::OrRaise;
 
 use super::payload::{self, Outgoing};
 
@@ -23,7 +24,7 @@ pub struct PoolWorker {
 
 /// The memory behind a file descriptor that stays its owner's.
 fn segment(fd: RawFd, len: usize) -> PyResult<Arc<Segment>> {
-    Ok(Arc::new(Segment::open(duplicate(fd)?, len)?))
+    Ok(Arc::new(Segment::open(duplicate(fd)?, len).or_raise()?))
 }
 
 fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
@@ -31,7 +32,7 @@ fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
         return Err(PyOSError::new_err(libc::EBADF));
     }
     // SAFETY: it is borrowed for this call only; the kernel refuses a descriptor that is not open.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?)
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned().or_raise()?)
 }
 
 impl PoolWorker {
@@ -65,7 +66,7 @@ impl PoolWorker {
     ) -> PyResult<Option<(u64, Bound<'py, PyAny>, Option<Bound<'py, PyTuple>>)>> {
         let task = self.with(|worker| {
             // Without a task nothing is waited for but the attempt below: most often one is there.
-            match worker.take()? {
+            match worker.take().or_raise()? {
                 None => match attach::wait_shared(py, None, |until| worker.take_or_sleep(until))? {
                     Some(taken) => Ok(taken?),
                     None => Ok(None),
@@ -93,7 +94,7 @@ impl PoolWorker {
         let outgoing = Outgoing::new(pickle, buffers)?;
         let parts = outgoing.parts();
         self.with(|worker| {
-            let placed = worker.place(&parts)?;
+            let placed = worker.place(&parts).or_raise()?;
             if worker.answer_at_once(kind, id, &parts, placed.as_ref()) {
                 return Ok(());
             }
@@ -117,5 +118,5 @@ impl PoolWorker {
 /// Ends this process, at once, when process `pid`, its owner, has ended.
 #[pyfunction]
 pub fn end_with(pid: i32) -> PyResult<()> {
-    tress_core::processes::watch::end_with(pid).map_err(PyErr::from)
+    tress_core::processes::watch::end_with(pid).or_raise()
 }

@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing.reduction as _reduction
 import pickle
 from collections.abc import Iterable
-from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from types import FunctionType
 
@@ -18,6 +17,7 @@ from tress.multiprocessing._reducers import Pickler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from concurrent.futures.process import BrokenProcessPool
     from typing import Any
 
 # Buffers below this many bytes are cheaper inside the pickle.
@@ -154,6 +154,8 @@ def loads_apart(pickled: Any, buffers: Iterable[Any]) -> Any:
 
 def unreadable(what: str, error: BaseException) -> BrokenProcessPool:
     """What a call ends with if it, or its result, cannot be unpickled on the other side."""
+    from concurrent.futures.process import BrokenProcessPool
+
     broken = BrokenProcessPool(f"{what} cannot be unpickled: {type(error).__name__}: {error}")
     broken.__cause__ = error
     return broken

@@ -137,10 +137,3 @@ class Listener:
                 threading.excepthook(
                     threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
                 )
-
-
-def listener_of(pool: str, log_to_parent: bool) -> Listener | None:
-    """The listener of a pool of that name, if it has one."""
-    if not isinstance(log_to_parent, bool):
-        raise TypeError(f"log_to_parent must be a bool, not {type(log_to_parent).__name__}")
-    return Listener(f"{pool} log") if log_to_parent else None

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tress.concurrent.futures._process_logs import Listener
 
 _POLICIES = ("break", "fail_task", "retry")
 
 
-@dataclass(frozen=True, slots=True)
 class Options:
     """Of a call: `timeout` in seconds, None without; `retries`, None for what the pool has."""
 
-    timeout: float | None = None
-    retries: int | None = None
+    __slots__ = ("retries", "timeout")
+
+    def __init__(self, timeout: float | None, retries: int | None) -> None:
+        self.timeout = timeout
+        self.retries = retries
+
+    def __repr__(self) -> str:
+        return f"Options(timeout={self.timeout}, retries={self.retries})"
 
 
 def options(timeout: float | None, retries: int | None) -> Options:
@@ -52,3 +60,14 @@ def check_policy(on_worker_lost: str, max_retries: int, max_worker_memory: int |
             )
         if max_worker_memory <= 0:
             raise ValueError(f"max_worker_memory must be greater than 0, not {max_worker_memory}")
+
+
+def listener_of(pool: str, log_to_parent: bool) -> Listener | None:
+    """What a pool hears the log of its workers by, if it is to."""
+    if not isinstance(log_to_parent, bool):
+        raise TypeError(f"log_to_parent must be a bool, not {type(log_to_parent).__name__}")
+    if not log_to_parent:
+        return None
+    from tress.concurrent.futures._process_logs import Listener
+
+    return Listener(f"{pool} log")

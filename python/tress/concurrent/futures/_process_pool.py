@@ -252,6 +252,22 @@ class Engine:
             target=_process_worker.serve, args=(seat, self.terms, _process_worker.Manners)
         )
 
+    def start_first_workers(self, count: int) -> None:
+        """As `start_workers`, before anybody looks after them: all, or none. Holds `lock`."""
+        try:
+            self.start_workers(count)
+        except BaseException:
+            for process, _ in self.workers.values():
+                process.kill()
+            for pidfd, (process, seat) in self.workers.items():
+                process.join()
+                self.poller.unregister(pidfd)
+                os.close(pidfd)
+                self.pool.bury(seat)
+            self.processes.clear()
+            self.workers.clear()
+            raise
+
     def start_workers(self, count: int) -> None:
         """Starts workers until there are `count`. Holds `lock`."""
         while len(self.processes) < count and not self.stopping:

@@ -23,8 +23,12 @@ from tress._task_errors import TaskTimeoutError as TaskTimeoutError, WorkerLostE
 from tress.concurrent.futures._base import Future, cpu_count, name_of
 from tress.concurrent.futures._process_collector import ExecutorCollector
 from tress.concurrent.futures._process_future import ProcessFuture
-from tress.concurrent.futures._process_logs import listener_of
-from tress.concurrent.futures._process_options import Options, check_policy, options
+from tress.concurrent.futures._process_options import (
+    Options,
+    check_policy,
+    listener_of,
+    options,
+)
 from tress.concurrent.futures._process_pool import Engine
 from tress.concurrent.futures._process_terms import Terms
 
@@ -204,7 +208,12 @@ class ProcessPoolExecutor(_StandardExecutor):
         engine = self._engine
         workers = len(engine.processes)
         if workers < min(self._max_workers, engine.submitted - engine.pool.answered):
-            engine.start_workers(workers + 1)
+            try:
+                engine.start_workers(workers + 1)
+            except OSError:
+                # Those that are there will make the call.
+                if not workers:
+                    raise
 
     def _check_open(self) -> None:
         if self._broken:
@@ -218,7 +227,7 @@ class ProcessPoolExecutor(_StandardExecutor):
         """Starts the collector; before it the workers, where they are forks of this process."""
         engine = self._engine
         if not self._safe_to_dynamically_spawn_children:
-            engine.start_workers(self._max_workers)
+            engine.start_first_workers(self._max_workers)
         collector = ExecutorCollector(self, engine)
         collector.start()
         self._executor_manager_thread = collector
