@@ -30,7 +30,7 @@ bench: ## measure tress beside the standard library
 conformance: ## CPython's own test-suites against tress
 	@ci/conformance -- $(ARGS)
 
-nightly: ## all of that on every Python, each test on tress and on the standard library
+nightly: ## faults a hundred times; conformance on every Python, each test on both sides
 	@ci/nightly $(ARGS)
 
 loom: ## the models of the core's hand-overs, over all interleavings

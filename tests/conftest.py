@@ -53,6 +53,16 @@ def _bounded(item: pytest.Item) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is for `make nightly`, which sets TRESS_NIGHTLY."""
+    if os.environ.get("TRESS_NIGHTLY"):
+        return
+    for item in items:
+        marker = item.get_closest_marker("nightly")
+        if marker is not None:
+            item.add_marker(pytest.mark.skip(f"for TRESS_NIGHTLY=1: {marker.args[0]}"))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     yield from _bounded(item)

@@ -6,6 +6,7 @@ that made it, or whoever is told to, and not one that has merely looked into it.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import multiprocessing.shared_memory as _std
 import os
@@ -31,6 +32,7 @@ class SharedMemory(_std.SharedMemory):
     `track` is whether the resource tracker of this process removes the block, if nobody else has,
     when this process and those that it has started have ended. By default it does for a block that
     is made here, and does not for one that is only opened: another process may go on using it.
+    OSError when a block is made that is larger than what is free.
     """
 
     _tracked: bool | None = None
@@ -53,10 +55,26 @@ class SharedMemory(_std.SharedMemory):
         else:
             self._open_untracked(name)
         self._tracked = None if track is None and not create else tracked
+        if create:
+            self._check_room()
+
+    def _check_room(self) -> None:
+        """OSError if there is less memory than was asked for: to write to the block would be a bus
+        error, as memory is taken when it is first written to.
+        """
+        system = os.fstatvfs(self._fd)
+        free = system.f_bavail * system.f_frsize
+        if system.f_blocks and free < self.size:
+            self.close()
+            self.unlink()
+            raise OSError(
+                errno.ENOSPC, f"{self.size} bytes of shared memory are wanted, and {free} are free"
+            )
+
+    _fd: int
 
     if sys.version_info < (3, 13):
         _name: str | None
-        _fd: int
         _mmap: mmap.mmap | None
         _buf: memoryview | None
         _size: int

@@ -28,6 +28,8 @@ pub struct Worker {
     ring: Ring,
     arena: Arena,
     collector: OwnedFd,
+    /// Whether the collector could not be woken.
+    is_cut_off: bool,
 }
 
 /// A task that this worker has begun.
@@ -59,6 +61,7 @@ impl Worker {
             ring,
             arena: Arena::new(own, WORKER_BLOCKS, end),
             collector,
+            is_cut_off: false,
         }
     }
 
@@ -187,6 +190,12 @@ impl Worker {
         Err(word::sleep(self.ring.space(), 1, until, word::ALL))
     }
 
+    /// Whether the owner could not be told of an answer, as a task has closed the descriptor for it. The owner finds it when
+    /// this process ends, which it should do at once.
+    pub fn is_cut_off(&self) -> bool {
+        self.is_cut_off
+    }
+
     /// Whether the owner wants the present task broken off.
     pub fn is_interrupted(&self) -> bool {
         let interrupted = self.shared.interrupted(self.number).load(Ordering::SeqCst).checked_sub(1);
@@ -200,12 +209,14 @@ impl Worker {
     }
 
     /// Tells the pool's owner that there is something to read.
-    fn post(&self) {
+    fn post(&mut self) {
         match self.shared.listening().post(self.number) {
             Whom::Nobody => {}
             Whom::Leader => self.shared.ring(),
             Whom::Collector => {
-                let _ = rustix::io::write(&self.collector, &1u64.to_ne_bytes());
+                // A full counter is readable, so that it does not matter.
+                let written = rustix::io::write(&self.collector, &1u64.to_ne_bytes());
+                self.is_cut_off |= written.is_err_and(|error| error != rustix::io::Errno::AGAIN);
             }
         }
     }

@@ -95,11 +95,16 @@ impl PoolWorker {
         let parts = outgoing.parts();
         self.with(|worker| {
             let placed = worker.place(&parts).or_raise()?;
-            if worker.answer_at_once(kind, id, &parts, placed.as_ref()) {
-                return Ok(());
+            if !worker.answer_at_once(kind, id, &parts, placed.as_ref()) {
+                attach::wait_shared(py, None, |until| {
+                    worker.answer(kind, id, &parts, placed.as_ref(), until)
+                })?;
             }
-            attach::wait_shared(py, None, |until| worker.answer(kind, id, &parts, placed.as_ref(), until))
-                .map(drop)
+            if worker.is_cut_off() {
+                let error = (libc::EBADF, "a call has closed the descriptors of the worker that made it");
+                return Err(PyOSError::new_err(error));
+            }
+            Ok(())
         })
     }
 

@@ -57,6 +57,9 @@ class Collector(Thread):
     def has_broken(self, why: str) -> None:
         """The pool takes no more calls."""
 
+    def has_ended(self) -> None:
+        """This was its last turn."""
+
     # --- Turns. ------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -72,6 +75,7 @@ class Collector(Thread):
             self.engine.poller.close()
             if self.engine.listener is not None:
                 self.engine.listener.end()
+            self.has_ended()
 
     def turn(self) -> bool:
         """Sleeps until there is something to do, and does it; True when that was the last."""
@@ -235,6 +239,11 @@ class ExecutorCollector(Collector):
         if executor is not None:
             executor._broken = why
             executor._shutdown_thread = True
+
+    def has_ended(self) -> None:
+        # Its value has the engine, and the engine errors in whose tracebacks this thread is: they
+        # would keep each other.
+        _std._threads_wakeups.pop(self, None)
 
     def will_submit(self) -> bool:
         executor = self.executor()
