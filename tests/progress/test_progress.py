@@ -248,8 +248,8 @@ def test_on_a_terminal_each_line_of_the_program_stands_by_itself(
 ) -> None:
     lines = on_a_terminal(program(tmp_path, drawer))
     own = [line for line in lines if line.startswith("<") and line not in CHILD]
-    # What another process writes can stand behind what is drawn, and be wrapped.
-    assert all(one in "".join(lines) for one in CHILD), lines
+    # What another process writes can stand behind what is drawn, or be written over by it: of that
+    # nothing is promised on a terminal, and in a file it is whole (the next test).
     assert sorted(own) == sorted([*OUT, *ERR]), lines
     parts = [f"not a whole line {n}" for n in range(8)]
     for whole in ("before", "19900", *parts, "28", "3", "0", "TextIOWrapper TextIOWrapper"):
