@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 from time import monotonic
 
 TYPE_CHECKING = False
@@ -75,11 +75,11 @@ class Meter:
             self.close()
 
     def watch(self, future: Any, calls: int = 1) -> None:
-        """Counts when the future has ended, unless it is cancelled."""
+        """Counts when the future has ended, unless its call was not made."""
         self._watched += calls
 
         def note(future: Any) -> None:
-            if not future.cancelled():
+            if _was_made(future):
                 self.advance(calls)
             else:
                 with self._lock:
@@ -121,6 +121,19 @@ class Meter:
         # Nobody has come to the end of the results.
         if not sys.is_finalizing():
             self.close()
+
+
+def _was_made(future: Any) -> bool:
+    """Whether its call was begun: it was not cancelled, and its pool has not ended before."""
+    if future.cancelled():
+        return False
+    error = future._exception
+    if not isinstance(error, BrokenExecutor):
+        return True
+    # Where it may be met, it has been loaded.
+    from tress._task_errors import WorkerLostError
+
+    return isinstance(error, WorkerLostError)
 
 
 def _report() -> None:

@@ -8,6 +8,7 @@ are stood in for by streams that see to that.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -240,12 +241,15 @@ class _PlainLine(Line):
     def show(self, progress: Progress) -> None:
         with _lock:
             self._done = progress.done
-            self._screen.draw(self, now=False)
+            # At the end of the program calls may go on after their line.
+            if self in self._screen.lines:
+                self._screen.draw(self, now=False)
 
     def close(self) -> None:
         with _lock:
-            self._screen.leave(self)
-        self._screen.remove(self)
+            if self in self._screen.lines:
+                self._screen.leave(self)
+                self._screen.remove(self)
 
     def text(self) -> str:
         return _text(self._label, self._done, self._total, self._began)
@@ -353,4 +357,12 @@ def _after_fork() -> None:
     _give_streams_back(with_what_is_begun=False)
 
 
+def _at_exit() -> None:
+    """Whoever has not come to the end of a map does so no more: the cursor is to be given back."""
+    with _lock:
+        for line in [] if _screen is None else list(_screen.lines):
+            line.close()
+
+
 os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

@@ -212,14 +212,14 @@ ERR = [f"<err {n}>" for n in range(0, 200, 10)]
 CHILD = [f"<child {n}>" for n in range(3)]
 
 
-def program(folder: Path, drawer: str) -> list[str]:
+def program(folder: Path, drawer: str, text: str = PROGRAM) -> list[str]:
     file = folder / "program.py"
-    file.write_text(PROGRAM.format(before=DRAWERS[drawer]))
+    file.write_text(text.format(before=DRAWERS[drawer], bound=BOUND_S))
     return [sys.executable, "-W", "ignore", str(file)]
 
 
-def on_a_terminal(command: list[str], **streams: Any) -> list[str]:
-    """The lines that a terminal shows in the end."""
+def on_a_terminal(command: list[str], code: int = 0, **streams: Any) -> list[str]:
+    """The lines that a terminal shows in the end; its cursor is seen, in a line of its own."""
     screen = pyte.HistoryScreen(100, 400, history=1000)
     stream = pyte.ByteStream(screen)
     ours, theirs = pty.openpty()
@@ -235,8 +235,10 @@ def on_a_terminal(command: list[str], **streams: Any) -> list[str]:
             if not data:
                 break
             stream.feed(data)
-        assert process.wait(BOUND_S) == 0
+        assert process.wait(BOUND_S) == code
     os.close(ours)
+    assert not screen.cursor.hidden
+    assert screen.cursor.x == 0
     return [line.rstrip() for line in screen.display if line.strip()]
 
 
@@ -246,8 +248,8 @@ def test_on_a_terminal_each_line_of_the_program_stands_by_itself(
 ) -> None:
     lines = on_a_terminal(program(tmp_path, drawer))
     own = [line for line in lines if line.startswith("<") and line not in CHILD]
-    # What another process writes can stand behind what is drawn, and be wrapped.
-    assert all(one in "".join(lines) for one in CHILD), lines
+    # What another process writes can stand behind what is drawn, or be written over by it: of that
+    # nothing is promised on a terminal, and in a file it is whole (the next test).
     assert sorted(own) == sorted([*OUT, *ERR]), lines
     parts = [f"not a whole line {n}" for n in range(8)]
     for whole in ("before", "19900", *parts, "28", "3", "0", "TextIOWrapper TextIOWrapper"):
@@ -280,3 +282,118 @@ def test_without_a_terminal_there_is_a_line_for_each_map(tmp_path: Path) -> None
         "call: 0",
     ]
     assert "\r" not in ran.stderr
+
+
+HALFWAY = """
+import sys
+{before}
+import atexit, threading
+from tress.concurrent.futures import ThreadPoolExecutor, as_completed
+import tress.multiprocessing as mp
+from tress.multiprocessing.pool import ThreadPool
+
+def call(number):
+    return number
+
+at_exit = threading.Event()
+
+def call_at_exit(number):
+    at_exit.wait({bound})
+    return number
+
+def make_calls_after_the_last_line():
+    at_exit.set()
+    late.wait({bound})
+    print("late", late.get())
+
+# What is registered first is called last.
+atexit.register(make_calls_after_the_last_line)
+
+def numbers():
+    yield 1
+    raise ValueError("no second")
+
+def streams():
+    print(type(sys.stdout).__name__, type(sys.stderr).__name__)
+
+if __name__ == "__main__":
+    with ThreadPoolExecutor(1) as threads:
+        results = threads.map(call, range(9), progress="dropped", buffersize=2)
+        next(results)
+        del results
+        streams()
+        futures = as_completed([threads.submit(call, n) for n in range(9)], progress="closed")
+        next(futures)
+        futures.close()
+        streams()
+    with mp.get_context("fork").Pool(1) as pool:
+        try:
+            list(pool.imap(call, numbers(), progress="raising"))
+        except ValueError:
+            pass
+        # What ends a call may be a moment behind its result.
+        pool.close()
+        pool.join()
+        streams()
+    pool = ThreadPoolExecutor(1)
+    kept = pool.map(call, range(9), progress="kept", buffersize=2)
+    next(kept)
+    late_pool = ThreadPool(1)
+    late = late_pool.map_async(call_at_exit, range(3), 1, progress="late")
+    pool.map(call, numbers(), progress="uncaught")
+"""
+
+
+@pytest.mark.parametrize("drawer", DRAWERS)
+def test_what_is_drawn_ends_with_a_map_that_is_left_halfway(drawer: str, tmp_path: Path) -> None:
+    lines = on_a_terminal(program(tmp_path, drawer, HALFWAY), code=1)
+    assert lines.count("TextIOWrapper TextIOWrapper") == 3, lines
+    assert "ValueError: no second" in lines, lines
+    assert "late [0, 1, 2]" in lines, lines
+    assert not any("Exception in thread" in line for line in lines), lines
+    for label in ("dropped", "closed", "raising", "kept", "late", "uncaught"):
+        assert any(line.startswith(label) for line in lines), lines
+
+
+def in_a_thread_wait(number: int) -> int:
+    if number:
+        HOLD.wait(BOUND_S)
+    return number
+
+
+HOLD = threading.Event()
+
+
+def test_calls_that_a_pool_has_not_made_do_not_count() -> None:
+    first = Told(last=1)
+    HOLD.clear()
+    with mp.get_context("fork").Pool(1) as made:
+        results = made.imap(in_a_thread_wait, range(9), progress=first)
+        assert next(results) == 0
+        assert first.dones() == [1]
+        made.terminate()
+        made.join()
+        with pytest.raises(Exception, match="terminated"):
+            next(results)
+    assert first.dones() == [1]
+
+
+@pytest.mark.parametrize("method", ["map", "starmap"])
+def test_nothing_is_told_any_more_when_the_caller_was_interrupted(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told()
+    HOLD.clear()
+
+    def interrupt(result: Any, timeout: float | None = None) -> None:
+        raise KeyboardInterrupt
+
+    with ThreadPool(1) as made:
+        monkeypatch.setattr("tress.multiprocessing._pool_results.MapResult.get", interrupt)
+        items: Any = [(n,) for n in (1, 2)] if method == "starmap" else [1, 2]
+        with pytest.raises(KeyboardInterrupt):
+            getattr(made, method)(in_a_thread_wait, items, 1, progress=told)
+        HOLD.set()
+        made.close()
+        made.join()
+    assert told.all == []

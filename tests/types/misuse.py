@@ -36,6 +36,8 @@ with futures.ThreadPoolExecutor() as pool:
     pool.submit(half, "two")  # type: ignore[arg-type]
     whole: int = pool.submit(half, 2).result()  # type: ignore[assignment]
     pool.map(half, ["two"])  # type: ignore[arg-type]
+    pool.map(half, [2], progress=2)  # type: ignore[call-overload]
+    futures.as_completed([], progress=2)  # type: ignore[arg-type]
     futures.wait(7)  # type: ignore[arg-type]
 futures.Future[int]().set_result("seven")  # type: ignore[arg-type]
 

@@ -6,7 +6,9 @@ import asyncio
 import concurrent.futures as standard
 from typing import Any, assert_type
 
+from tress import Progress
 from tress.concurrent import futures
+from tress.multiprocessing.pool import ThreadPool
 
 
 def half(number: int) -> float:
@@ -87,11 +89,31 @@ def with_asyncio() -> None:
     assert_type(asyncio.run(both()), float)
 
 
+def progress() -> None:
+    told: list[int] = []
+
+    def tell(progress: Progress) -> None:
+        assert_type(progress.total, int | None)
+        told.append(assert_type(progress.done, int))
+
+    with futures.ThreadPoolExecutor() as pool:
+        for result in pool.map(half, [1, 2], progress=tell):
+            assert_type(result, float)
+        for future in futures.as_completed([pool.submit(half, 1)], progress=tell):
+            assert_type(future.result(), float)
+    with ThreadPool(1) as threads:
+        # The caller may be ahead of the last that is told.
+        assert threads.map(half, [1, 2], progress=tell) == [0.5, 1.0]
+        assert list(threads.imap(half, [1, 2], progress=False)) == [0.5, 1.0]
+    assert set(told) == {1, 2}
+
+
 def main() -> None:
     executor()
     several()
     by_hand()
     with_asyncio()
+    progress()
 
 
 if __name__ == "__main__":

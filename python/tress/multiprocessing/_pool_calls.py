@@ -89,8 +89,7 @@ class Calls:
         made, also when one raises; then the exception of the first that did is raised. `progress`,
         which is ours, shows or tells how many calls have ended: see docs/progress.md.
         """
-        result: list[Any] = self._map(func, iterable, mapstar, chunksize, progress=progress).get()
-        return result
+        return _all_of(self._map(func, iterable, mapstar, chunksize, progress=progress))
 
     def map_async(
         self,
@@ -114,10 +113,7 @@ class Calls:
         progress: Wish = False,
     ) -> list[Any]:
         """As `map`, for a function that is called with each item's items as its arguments."""
-        result: list[Any] = self._map(
-            func, iterable, starmapstar, chunksize, progress=progress
-        ).get()
-        return result
+        return _all_of(self._map(func, iterable, starmapstar, chunksize, progress=progress))
 
     def starmap_async(
         self,
@@ -216,6 +212,17 @@ class Calls:
         self._jobs[result._job] = result
         self._feed(result, iterable)
         return result
+
+
+def _all_of(result: MapResult) -> list[Any]:
+    """What it has in the end. Nothing is shown any more when the caller was interrupted."""
+    try:
+        results: list[Any] = result.get()
+    except BaseException:
+        if result._meter is not None:
+            result._meter.close()
+        raise
+    return results
 
 
 def _singly(func: Callable[[Any], Any], iterable: Iterable[Any]) -> Iterator[tuple[Any, ...]]:

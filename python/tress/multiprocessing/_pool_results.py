@@ -345,6 +345,8 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
             index += 1
             self._fail(index, error)
         self._length = index + 1
+        if self._meter is not None:
+            self._meter.finish()
 
     def _fail(self, index: int, error: BaseException) -> None:
         part = Part(self._engine, None, None, self._name, index)
@@ -356,6 +358,8 @@ class IMapIterator(_StandardIMapIterator):  # type: ignore[type-arg]
         if error is not None:
             self._fail(0, error)
         self._futures.put(_END)
+        if self._meter is not None:
+            self._meter.finish()
 
     def __iter__(self) -> IMapIterator:
         return self

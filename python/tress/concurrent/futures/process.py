@@ -255,18 +255,23 @@ class ProcessPoolExecutor(_StandardExecutor):
             meter = meter_of(progress, length_of(iterables), name_of(fn))
         if meter is not None:
             executor = Counted(self, meter, one if chunksize == 1 else len)
-        if chunksize == 1:
-            results = Executor.map(executor, fn, *iterables, timeout=timeout, **kwargs)
-        else:
-            results = _chained(
-                Executor.map(
-                    executor,
-                    partial(_process_chunk, fn),
-                    _chunks(iterables, chunksize),
-                    timeout=timeout,
-                    **kwargs,
+        try:
+            if chunksize == 1:
+                results = Executor.map(executor, fn, *iterables, timeout=timeout, **kwargs)
+            else:
+                results = _chained(
+                    Executor.map(
+                        executor,
+                        partial(_process_chunk, fn),
+                        _chunks(iterables, chunksize),
+                        timeout=timeout,
+                        **kwargs,
+                    )
                 )
-            )
+        except BaseException:
+            if meter is not None:
+                meter.close()
+            raise
         return results if meter is None else meter.around(results, executor)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -413,7 +413,12 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
         if meter is None and type(self).submit is ThreadPoolExecutor.submit:
             futures = self._submit_each(fn, at_once)
         else:
-            futures = [executor.submit(fn, *each) for each in at_once]
+            try:
+                futures = [executor.submit(fn, *each) for each in at_once]
+            except BaseException:
+                if meter is not None:
+                    meter.close()
+                raise
         results: Iterator[_T]
         if buffersize is None:
             results = _results(futures, end)
