@@ -79,6 +79,8 @@ def test_every_case_of_the_table_has_its_target() -> None:
         "process_queue_small_1p1c": 5,
         "process_queue_small_4p1c": 5,
         "process_queue_8mib": 8,
+        "process_lock_with": 1,
+        "process_lock_value": 1,
         "process_pipe_bytes": 1.3,
         "process_pipe_objects": 1.3,
         "process_manager_dict": 3,
