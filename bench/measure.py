@@ -24,7 +24,11 @@ WARM_UP_PART = 10
 
 
 class Round(TypedDict):
-    """One round of one side, for all its operations; times are nanoseconds."""
+    """One round of one side, for all its operations; times are nanoseconds.
+
+    Processor time and switches are those of the process and of the children that it has waited for
+    in the round, their start and end included.
+    """
 
     total: int
     """Nanoseconds, or bytes for a memory case."""
@@ -90,15 +94,28 @@ def measure(
 
 def _one_round(side: sides.Side, case: Case, operations: int) -> Round:
     gc.collect()
-    before = resource.getrusage(resource.RUSAGE_SELF)
+    before = _used()
     total = case.run(side, operations)
-    after = resource.getrusage(resource.RUSAGE_SELF)
+    user, system, voluntary, involuntary = (
+        after - earlier for after, earlier in zip(_used(), before, strict=True)
+    )
     return Round(
         total=total,
-        user_ns=round((after.ru_utime - before.ru_utime) * 1e9),
-        system_ns=round((after.ru_stime - before.ru_stime) * 1e9),
-        voluntary_switches=after.ru_nvcsw - before.ru_nvcsw,
-        involuntary_switches=after.ru_nivcsw - before.ru_nivcsw,
+        user_ns=round(user * 1e9),
+        system_ns=round(system * 1e9),
+        voluntary_switches=round(voluntary),
+        involuntary_switches=round(involuntary),
+    )
+
+
+def _used() -> tuple[float, float, float, float]:
+    """Seconds in user and system mode, and switches, of this process and the ones it waited for."""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return (
+        sum(one.ru_utime for one in both),
+        sum(one.ru_stime for one in both),
+        sum(one.ru_nvcsw for one in both),
+        sum(one.ru_nivcsw for one in both),
     )
 
 

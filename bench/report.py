@@ -43,12 +43,19 @@ def _figure(result: CaseResult | None, side: str) -> str:
     return quantity(result["sides"][side]["best"], result["unit"])
 
 
+def _processor_time(result: CaseResult, side: str) -> str:
+    if side not in result["sides"] or result["unit"] == "bytes":
+        return "-"
+    return quantity(result["sides"][side]["cpu_ns"], "ns")
+
+
 def rows(run: Run) -> tuple[list[str], list[list[str]]]:
     """Heading and rows: the first placement in full, the pinned ratio beside it, then the peers."""
     unpinned, pinned = by_placement(run, UNPINNED), by_placement(run, PINNED)
     peers = [peer for peer in PEERS if any(peer in case["sides"] for case in run["cases"])]
     first = unpinned or pinned
     heading = ["case", "std", "tress", "ratio", "median", "target", "met"]
+    heading += ["cpu std", "cpu tress"]
     if unpinned and pinned:
         heading += ["pinned std", "pinned tress", "ratio"]
     for peer in peers:
@@ -63,6 +70,7 @@ def rows(run: Run) -> tuple[list[str], list[list[str]]]:
             times(result["median_ratio"]),
             target(result),
             verdict(result),
+            *(_processor_time(result, side) for side in (STD, TRESS)),
         ]
         if unpinned and pinned:
             other = pinned.get(name)

@@ -24,7 +24,7 @@ class SideResult(TypedDict):
     """Nanoseconds (or bytes) an operation in the best round."""
     median: float
     cpu_ns: float
-    """User and system time an operation, all threads together, in the round that used least."""
+    """User and system time an operation, threads and ended children too, where it was least."""
     switches: float
     """Voluntary context switches an operation, in the round with fewest."""
     rounds: list[Round]

@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="fewer rounds, a tenth of the operations: a look")
     add("--json", type=Path, metavar="FILE", help="write all rounds there")
     add("--sides", default=f"{sides.STD},{sides.TRESS}", help="which (default %(default)s)")
-    add("--peers", action="store_true", help="culsans and aiologic too, where installed")
+    add("--peers", action="store_true", help="the peers too, where installed")
     add("--limit", type=float, default=120.0, help="seconds a measuring process may take")
     add("--plain", action="store_true", help="plain text even where rich is installed")
     add("--strict", action="store_true", help="exit with 1 when a target is missed")

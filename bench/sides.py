@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from importlib import metadata
-from typing import Any
+from typing import Any, Self
 
 STD = "std"
 TRESS = "tress"
@@ -20,7 +20,9 @@ CULSANS = "culsans"
 AIOLOGIC = "aiologic"
 LOKY = "loky"
 PEBBLE = "pebble"
-PEERS = (CULSANS, AIOLOGIC, LOKY, PEBBLE)
+MPIRE = "mpire"
+BILLIARD = "billiard"
+PEERS = (CULSANS, AIOLOGIC, LOKY, PEBBLE, MPIRE, BILLIARD)
 
 # Not a name of a module: a side offers it when its Queue has task_done and join.
 TASK_DONE = "task_done"
@@ -164,6 +166,48 @@ def _pebble() -> Side:
     return Side(PEBBLE, {"ProcessPoolExecutor": Executor, **_arrays()})
 
 
+def _mpire() -> Side:
+    mpire: Any = importlib.import_module("mpire")
+
+    class Pool:
+        """Under the standard names; its workers stay for the next call."""
+
+        def __init__(self, processes: int, context: Any) -> None:
+            method = context.get_start_method()
+            self._pool = mpire.WorkerPool(n_jobs=processes, start_method=method, keep_alive=True)
+            self.apply = self._pool.apply
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *exception: object) -> None:
+            self._pool.terminate()
+
+        def map(
+            self, function: Callable[..., object], items: Any, chunksize: int | None = None
+        ) -> Any:
+            return self._pool.map(function, items, chunk_size=chunksize)
+
+        def imap_unordered(self, function: Callable[..., object], items: Any) -> Any:
+            return self._pool.imap_unordered(function, items, chunk_size=1)
+
+    return Side(MPIRE, {"Pool": Pool})
+
+
+def _billiard() -> Side:
+    billiard: Any = importlib.import_module("billiard")
+    pool: Any = importlib.import_module("billiard.pool")
+
+    class Pool(pool.Pool):  # type: ignore[misc]
+        """With its own context: it takes no other."""
+
+        def __init__(self, processes: int, context: Any) -> None:
+            method = context.get_start_method()
+            super().__init__(processes, context=billiard.get_context(method))
+
+    return Side(BILLIARD, {"Pool": Pool})
+
+
 _MAKERS: dict[str, Callable[[], Side]] = {
     STD: _std,
     TRESS: _tress,
@@ -171,6 +215,8 @@ _MAKERS: dict[str, Callable[[], Side]] = {
     AIOLOGIC: _aiologic,
     LOKY: _loky,
     PEBBLE: _pebble,
+    MPIRE: _mpire,
+    BILLIARD: _billiard,
 }
 NAMES = tuple(_MAKERS)
 

@@ -53,3 +53,13 @@ def put_each(queue: Any, ready: Any, go: Any, item: Any, count: int) -> None:
     put = queue.put
     for _ in range(count):
         put(item)
+
+
+def count_up(lock: Any, value: Any, ready: Any, go: Any, count: int) -> None:
+    """Adds one as often as that, each time under the lock, once all are there."""
+    ready.release()
+    go.wait()
+    for _ in range(count):
+        with lock:
+            value.value += 1
+    ready.release()

@@ -13,7 +13,7 @@ from bench.case import Case
 
 _MODULES = (
     *("single_thread", "handover", "executor", "thread"),
-    *("processes", "process_start", "process_queues", "connections", "memory"),
+    *("processes", "process_start", "process_queues", "process_locks", "connections", "memory"),
 )
 
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import cases, count, measure, plot, results, run, sides, table
+from bench import cases, count, idle, measure, plot, results, run, sides, table
 from bench.machine import facts
 from bench.results import PINNED, UNPINNED, CaseResult, Run
 
@@ -79,6 +79,8 @@ def test_every_case_of_the_table_has_its_target() -> None:
         "process_queue_small_1p1c": 5,
         "process_queue_small_4p1c": 5,
         "process_queue_8mib": 8,
+        "process_lock_with": 1,
+        "process_lock_value": 1,
         "process_pipe_bytes": 1.3,
         "process_pipe_objects": 1.3,
         "process_manager_dict": 3,
@@ -153,6 +155,16 @@ def test_the_table_and_the_plot_have_every_case(written: Path) -> None:
     picture = ElementTree.fromstring(plot.svg([loaded, loaded]))
     shown = {element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")}
     assert {"Event set, is_set, clear", "Queue, 1 producer, 1 consumer"} <= shown
+
+
+def test_an_idle_pool_has_its_processor_time_and_the_memory_of_its_workers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert idle.main(["--one", sides.TRESS, "spawn", "--seconds", "0.1"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == idle.Idle.__required_keys__
+    assert found["cpu"] >= 0
+    assert found["pss"] >= found["uss"] > 1 << 20
 
 
 def test_a_case_over_its_limit_is_reported_and_does_not_stop_the_run() -> None:

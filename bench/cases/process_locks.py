@@ -1,0 +1,66 @@
+"""Locks between processes: the price of a call, and two processes that want the same one.
+
+The other process is forked, and has been heard of, before the clock runs.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+from typing import Any
+
+from bench import work
+from bench.case import Case, statement_runner
+from bench.sides import MULTIPROCESSING, Side
+
+PROCESSES = 2
+
+
+def _lock(side: Side) -> dict[str, Any]:
+    return {"lock": side.multiprocessing.get_context("fork").Lock()}
+
+
+def lock_and_value(side: Side, operations: int) -> int:
+    """Two processes count up one Value, each time under one Lock; an operation is one increment."""
+    context = side.multiprocessing.get_context("fork")
+    lock, value = context.Lock(), context.Value("q", 0, lock=False)
+    ready, go = context.Semaphore(0), context.Event()
+    share = operations // PROCESSES
+    counting = [
+        context.Process(target=work.count_up, args=(lock, value, ready, go, share), daemon=True)
+        for _ in range(PROCESSES)
+    ]
+    for process in counting:
+        process.start()
+    for _ in counting:
+        ready.acquire()
+    start = perf_counter_ns()
+    go.set()
+    for _ in counting:
+        ready.acquire()
+    took = perf_counter_ns() - start
+    for process in counting:
+        process.join()
+    if value.value != PROCESSES * share:
+        raise RuntimeError(f"{side.name}: {value.value} of {PROCESSES * share} increments")
+    return took
+
+
+CASES = (
+    Case(
+        name="process_lock_with",
+        title="processes: with Lock()",
+        run=statement_runner("with lock:\n    pass", _lock),
+        operations=200_000,
+        needs=(MULTIPROCESSING,),
+        target=1.0,
+    ),
+    Case(
+        name="process_lock_value",
+        title="processes: two on one Lock and Value",
+        run=lock_and_value,
+        operations=40_000,
+        needs=(MULTIPROCESSING,),
+        target=1.0,
+        more_rounds=2,
+    ),
+)
