@@ -32,7 +32,7 @@ fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
         return Err(PyOSError::new_err(libc::EBADF));
     }
     // SAFETY: it is borrowed for this call only; the kernel refuses a descriptor that is not open.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned().or_raise()?)
+    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned().or_raise()
 }
 
 impl PoolWorker {
