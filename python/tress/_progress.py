@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias, TypeVar
 
+    from tress._progress_screen import Line
+
     _T = TypeVar("_T")
 
 
@@ -49,10 +51,12 @@ if TYPE_CHECKING:
 class Meter:
     """Counts calls that have ended."""
 
-    def __init__(self, total: int | None, tell: Callable[[Progress], object], end: Any) -> None:
+    def __init__(
+        self, total: int | None, tell: Callable[[Progress], object], line: Line | None = None
+    ) -> None:
         self._total = total
         self._tell: Callable[[Progress], object] | None = tell
-        self._end = end
+        self._line = line
         self._done = 0
         self._watched = 0
         self._is_whole = False
@@ -101,16 +105,26 @@ class Meter:
     def close(self) -> None:
         """No more will be told or drawn."""
         with self._lock:
-            end, self._end = self._end, None
+            line, self._line = self._line, None
             self._tell = None
-        if end is not None:
-            end()
+        if line is not None:
+            line.close()
+
+    def drop(self) -> None:
+        """As `close`, where the garbage collector may call it, in whatever a thread is at."""
+        line, self._line = self._line, None
+        self._tell = None
+        if line is not None:
+            line.drop()
 
     def around(self, results: Iterator[_T], keep: object = None) -> Iterator[_T]:
         """The results, after which, or after the first error, it is closed."""
         try:
             yield from results
             self.finish()
+        except GeneratorExit:
+            self.drop()
+            raise
         except BaseException:
             self.close()
             raise
@@ -120,7 +134,7 @@ class Meter:
     def __del__(self) -> None:
         # Nobody has come to the end of the results.
         if not sys.is_finalizing():
-            self.close()
+            self.drop()
 
 
 def _was_made(future: Any) -> bool:
@@ -149,7 +163,7 @@ def meter_of(progress: Wish, total: int | None, name: str) -> Meter | None:
     if progress is False:
         return None
     if callable(progress):
-        return Meter(total, progress, None)
+        return Meter(total, progress)
     if not isinstance(progress, (bool, str)):
         raise TypeError(
             f"progress must be a bool, a str or a callable, not {type(progress).__name__}"
@@ -157,7 +171,7 @@ def meter_of(progress: Wish, total: int | None, name: str) -> Meter | None:
     from tress._progress_screen import open_line
 
     line = open_line(name if progress is True else progress, total, monotonic())
-    meter = Meter(total, line.show, line.close)
+    meter = Meter(total, line.show, line)
     if total == 0:
         meter.close()
     return meter

@@ -12,6 +12,7 @@ import atexit
 import os
 import sys
 import threading
+from collections import deque
 from importlib import import_module
 from time import monotonic
 
@@ -36,6 +37,20 @@ class Line:
     def close(self) -> None:
         """Show no more."""
         raise NotImplementedError
+
+    def drop(self) -> None:
+        """As `close`, at once or soon, without waiting for a thread.
+
+        The garbage collector may call this in a thread that holds a lock of tqdm's or of rich's,
+        which are taken after the one here by all others.
+        """
+        if _lock.acquire(blocking=False):
+            try:
+                self.close()
+            finally:
+                _lock.release()
+        else:
+            _dropped.append(self)
 
 
 def _text(label: str, done: int, total: int | None, began: float) -> str:
@@ -80,6 +95,7 @@ class _Above:
         self._begun: dict[int, str] = {}
 
     def write(self, text: str) -> int:
+        _close_dropped()
         with _lock:
             if self._write is None:
                 written: int = self._stream.write(text)
@@ -142,6 +158,7 @@ class _Screen:
     def remove(self, line: Line) -> None:
         """A map is shown no more."""
         global _screen
+        _close_dropped()
         with _lock:
             if line in self.lines:
                 self.lines.remove(line)
@@ -294,6 +311,16 @@ class _PlainScreen(_Screen):
 _lock = threading.RLock()
 _screen: _Screen | None = None
 _stand_ins: list[_Above] = []
+_dropped: deque[Line] = deque()
+
+
+def _close_dropped() -> None:
+    while _dropped:
+        try:
+            line = _dropped.popleft()
+        except IndexError:  # another thread has taken it
+            return
+        line.close()
 
 
 def _stand_in(stream: Any) -> _Above:
@@ -338,6 +365,7 @@ def open_line(label: str, total: int | None, began: float) -> Line:
     global _screen
     if not (_is_terminal(sys.stderr) or "ipykernel" in sys.modules):
         return _Printed(label, total, began)
+    _close_dropped()
     with _lock:
         screen = _screen
         if screen is None:
