@@ -100,7 +100,7 @@ def test_an_argument_and_a_result_of_3_gib(ctx: Any) -> None:
     with open("/proc/meminfo") as file:
         lines = dict(line.split(":") for line in file)
     available = int(lines["MemAvailable"].split()[0]) * 1024
-    if available < 14 * GIB:
+    if available < 20 * GIB:
         pytest.skip(f"{available // GIB} GiB of memory are not enough")
     data = bytes(3 * GIB)
     with ProcessPoolExecutor(1, mp_context=ctx) as executor:

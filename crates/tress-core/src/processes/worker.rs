@@ -28,6 +28,8 @@ pub struct Worker {
     ring: Ring,
     arena: Arena,
     collector: OwnedFd,
+    /// When to give back memory that had been lent, if there is any and this worker has nothing to do.
+    trim_at: Option<Deadline>,
     /// Whether the collector could not be woken.
     is_cut_off: bool,
 }
@@ -61,6 +63,7 @@ impl Worker {
             ring,
             arena: Arena::new(own, WORKER_BLOCKS, end),
             collector,
+            trim_at: None,
             is_cut_off: false,
         }
     }
@@ -72,6 +75,7 @@ impl Worker {
     pub fn take(&mut self) -> io::Result<Option<Task>> {
         let tasks = self.shared.tasks();
         let Some(position) = tasks.take(self.number) else { return Ok(None) };
+        self.trim_at = None;
         let slot = tasks.slot(position);
         let get = |index| self.shared.slot_word(slot, index).load(Ordering::Relaxed);
         let (id, len) = (get(0), get(1));
@@ -106,27 +110,23 @@ impl Worker {
             return self.take_or_end();
         }
         let awake = self.shared.awake(self.number);
-        let (until, trims) = self.until_trim(until);
+        // The caller may have it wake up more often than that.
+        if self.trim_at.is_none() && self.arena.is_used() {
+            self.trim_at = Some(Deadline::after_ns(TRIM_NS));
+        }
+        let trims = self.trim_at.filter(|trim_at| until.is_none_or(|until| *trim_at <= until));
         let sleeps = self.shared.rest().enter(self.number, awake);
-        let mut slept = if sleeps { word::sleep(awake, 0, until, word::ALL) } else { Slept::Woken };
+        let mut slept = if sleeps { word::sleep(awake, 0, trims.or(until), word::ALL) } else { Slept::Woken };
         self.shared.rest().leave(self.number);
-        if trims && slept == Slept::TimedOut {
+        if trims.is_some() && slept == Slept::TimedOut {
             self.arena.trim();
+            self.trim_at = None;
             slept = Slept::Woken;
         }
         match self.take_or_end() {
             Err(Slept::Woken) => Err(slept),
             taken => taken,
         }
-    }
-
-    /// When to wake up: a worker that has lent memory looks after a while whether that is back.
-    fn until_trim(&self, until: Option<Deadline>) -> (Option<Deadline>, bool) {
-        if !self.arena.is_used() {
-            return (until, false);
-        }
-        let trim = Deadline::after_ns(TRIM_NS);
-        if until.is_some_and(|until| until <= trim) { (until, false) } else { (Some(trim), true) }
     }
 
     fn take_or_end(&mut self) -> Result<io::Result<Option<Task>>, Slept> {
