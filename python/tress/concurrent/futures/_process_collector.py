@@ -63,6 +63,9 @@ class Collector(Thread):
     # --- Turns. ------------------------------------------------------------------------------
 
     def run(self) -> None:
+        listener = self.engine.listener
+        if listener is not None:
+            listener.begin()
         try:
             while not self.turn():
                 pass
@@ -73,8 +76,8 @@ class Collector(Thread):
             raise
         finally:
             self.engine.poller.close()
-            if self.engine.listener is not None:
-                self.engine.listener.end()
+            if listener is not None:
+                listener.end()
             self.has_ended()
 
     def turn(self) -> bool:

@@ -105,35 +105,39 @@ class Listener:
     def __init__(self, name: str) -> None:
         ring = Ring(_native.SharedRing())
         self._reader, self._writer = Reader(ring), Writer(ring)
-        self._lock = threading.Lock()
-        self._thread: Thread | None = None
-        self._name = name
+        self._thread = Thread(target=self._run, name=name, daemon=True)
 
     def link(self) -> Link:
-        """For a worker that is about to be started; the thread is there from now on."""
-        with self._lock:
-            if self._thread is None:
-                self._thread = Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+        """For a worker that is about to be started."""
         return Link(self._writer)
 
+    def begin(self) -> None:
+        """Start the thread: after the first workers, as they may be forks of this process."""
+        self._thread.start()
+
     def end(self) -> None:
-        """Wait until all is handled that workers have logged, which have ended."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            self._writer.send(None)
-            thread.join()
+        """Wait until all is handled that the workers have logged, which have ended."""
+        self._writer.send(None)
+        self._thread.join()
 
     def _run(self) -> None:
-        while (pickled := self._reader.recv()) is not None:
+        goes_on = True
+        while goes_on:
             try:
-                record = logging.makeLogRecord(pickle.loads(pickled))
-                logger = logging.getLogger(record.name)
-                if logger.isEnabledFor(record.levelno):
-                    logger.handle(record)
+                goes_on = self._handle_next()
             except Exception:
-                # A filter or a class of the program's: as for an error in a thread.
+                # Of a filter or a class of the program's, or a warning of a lost record that the
+                # program has made an error: as for an error in a thread.
                 threading.excepthook(
                     threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
                 )
+
+    def _handle_next(self) -> bool:
+        pickled = self._reader.recv()
+        if pickled is None:
+            return False
+        record = logging.makeLogRecord(pickle.loads(pickled))
+        logger = logging.getLogger(record.name)
+        if logger.isEnabledFor(record.levelno):
+            logger.handle(record)
+        return True

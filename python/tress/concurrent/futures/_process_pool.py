@@ -272,7 +272,7 @@ class Engine:
         """Starts workers until there are `count`. Holds `lock`."""
         while len(self.processes) < count and not self.stopping:
             if self.listener is not None:
-                self.terms.logs = self.listener.link()
+                self.terms.logs = self.listener.link()  # with the levels of this moment
             seat = self.pool.add_worker()
             process: Any = None
             try:
