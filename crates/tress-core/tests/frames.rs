@@ -166,3 +166,41 @@ proptest! {
         }
     }
 }
+
+/// What comes of each of the frames of a stream.
+fn outcomes(stream: &[u8], sizes: &[usize]) -> Vec<&'static str> {
+    let mut source = Pieces::new(stream, sizes);
+    let mut found = Vec::new();
+    loop {
+        match receive(&mut source) {
+            Ok(_) => found.push("message"),
+            // The end between two messages is none of a corpus's business, unless there is nothing else.
+            Err(Broken::Ended) if !found.is_empty() => return found,
+            Err(Broken::Ended) => return vec!["end"],
+            Err(Broken::Torn) => found.push("torn"),
+            Err(Broken::BadLength) => found.push("refused"),
+            Err(Broken::Io(error)) => panic!("{error}"),
+        }
+        if found.last() != Some(&"message") {
+            return found;
+        }
+    }
+}
+
+#[test]
+fn the_corpus_is_read_as_it_says() {
+    let corpus = include_str!("corpus/frames.txt");
+    let mut streams = 0;
+    for line in corpus.lines().filter(|line| !line.starts_with('#')) {
+        let (hex, said): (Vec<_>, Vec<_>) =
+            line.split_whitespace().partition(|word| word.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let hex = hex.concat();
+        let stream: Vec<u8> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        for sizes in [&[1][..], &[3], &[5, 2], &[64]] {
+            assert_eq!(outcomes(&stream, sizes), said, "{line}");
+        }
+        streams += 1;
+    }
+    assert_eq!(streams, 25);
+}
