@@ -22,13 +22,17 @@ LOKY = "loky"
 PEBBLE = "pebble"
 MPIRE = "mpire"
 BILLIARD = "billiard"
-PEERS = (CULSANS, AIOLOGIC, LOKY, PEBBLE, MPIRE, BILLIARD)
+FASTER_FIFO = "faster-fifo"
+PEERS = (CULSANS, AIOLOGIC, LOKY, PEBBLE, MPIRE, BILLIARD, FASTER_FIFO)
 
 # Not a name of a module: a side offers it when its Queue has task_done and join.
 TASK_DONE = "task_done"
 
 # The module, for cases that take contexts from it.
 MULTIPROCESSING = "multiprocessing"
+
+# What has contexts with a Queue, for a side that may have nothing else of that module.
+PROCESS_QUEUES = "process_queues"
 
 # Offered where it is installed: what arrays are made of.
 NUMPY = "numpy"
@@ -96,6 +100,7 @@ def _library(prefix: str) -> dict[str, Any]:
     modules = ("threading", "queue", "concurrent.futures", "multiprocessing.pool")
     offers = _from_modules(*(prefix + module for module in modules))
     offers[MULTIPROCESSING] = importlib.import_module(prefix + MULTIPROCESSING)
+    offers[PROCESS_QUEUES] = offers[MULTIPROCESSING]
     return offers
 
 
@@ -208,6 +213,28 @@ def _billiard() -> Side:
     return Side(BILLIARD, {"Pool": Pool})
 
 
+def _faster_fifo() -> Side:
+    faster_fifo: Any = importlib.import_module("faster_fifo")
+    standard: Any = importlib.import_module(MULTIPROCESSING)
+
+    class Context:
+        """The standard one, with that queue."""
+
+        def __init__(self, method: str) -> None:
+            self._of = standard.get_context(method)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._of, name)
+
+        def Queue(self) -> Any:
+            return faster_fifo.Queue(max_size_bytes=32 << 20)
+
+    class Queues:
+        get_context = Context
+
+    return Side(FASTER_FIFO, {PROCESS_QUEUES: Queues})
+
+
 _MAKERS: dict[str, Callable[[], Side]] = {
     STD: _std,
     TRESS: _tress,
@@ -217,6 +244,7 @@ _MAKERS: dict[str, Callable[[], Side]] = {
     PEBBLE: _pebble,
     MPIRE: _mpire,
     BILLIARD: _billiard,
+    FASTER_FIFO: _faster_fifo,
 }
 NAMES = tuple(_MAKERS)
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from bench import work
 from bench.case import Case
-from bench.sides import MULTIPROCESSING, Side
+from bench.sides import PROCESS_QUEUES, Side
 
 ITEM = (1, "name", 2.5)
 LONG = 8 << 20
 
 
 def _from_producers(side: Side, producers: int, each: int, item: Any) -> int:
-    context = side.multiprocessing.get_context("fork")
+    context = side.process_queues.get_context("fork")
     queue, ready, go = context.Queue(), context.Semaphore(0), context.Event()
     started = [
         context.Process(target=work.put_each, args=(queue, ready, go, item, each), daemon=True)
@@ -62,7 +62,7 @@ CASES = (
         title="Queue: small item, 1 to 1",
         run=small_1p1c,
         operations=20_000,
-        needs=(MULTIPROCESSING,),
+        needs=(PROCESS_QUEUES,),
         target=5.0,
         more_rounds=2,
     ),
@@ -71,7 +71,7 @@ CASES = (
         title="Queue: small item, 4 to 1",
         run=small_4p1c,
         operations=20_000,
-        needs=(MULTIPROCESSING,),
+        needs=(PROCESS_QUEUES,),
         target=5.0,
         more_rounds=2,
     ),
@@ -80,7 +80,7 @@ CASES = (
         title="Queue: 8 MiB",
         run=long_1p1c,
         operations=30,
-        needs=(MULTIPROCESSING,),
+        needs=(PROCESS_QUEUES,),
         target=8.0,
         more_rounds=2,
     ),
