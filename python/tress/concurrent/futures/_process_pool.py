@@ -257,10 +257,14 @@ class Engine:
         try:
             self.start_workers(count)
         except BaseException:
-            for process, _ in self.workers.values():
-                process.kill()
-            for pidfd, (process, seat) in self.workers.items():
+            for process in self.processes.values():
+                if getattr(process, "pid", None) is not None:
+                    process.kill()  # it has done nothing yet, and may ignore the gentler signal
+                else:
+                    process.terminate()
+            for process in self.processes.values():
                 process.join()
+            for pidfd, (_, seat) in self.workers.items():
                 self.poller.unregister(pidfd)
                 os.close(pidfd)
                 self.pool.bury(seat)
