@@ -92,13 +92,15 @@ fn a_table_has_room_for_as_many_holders_as_permits() {
 #[test]
 fn processes_that_hold_nothing_make_room() {
     let semaphore = Semaphore::new(1, 1).unwrap();
+    let done = Semaphore::new(0, MOST).unwrap();
     let idlers: Vec<_> = (0..20)
         .map(|_| {
             let child = fork(|| {
-                let done = semaphore.try_acquire() && semaphore.release().is_ok();
-                if done { pause() } else { 1 }
+                let is_done =
+                    semaphore.try_acquire() && semaphore.release().is_ok() && done.release().is_ok();
+                if is_done { pause() } else { 1 }
             });
-            until(|| semaphore.value() == 1);
+            assert!(acquire(&done, BOUND_NS).is_some());
             child
         })
         .collect();
