@@ -29,41 +29,44 @@ if TYPE_CHECKING:
 
 _threading: Any = threading
 
+# As they are before anything is installed, which this module is loaded for. Later, another thread
+# may be about to install or to uninstall at any moment.
+_BARRIER = _threading.Barrier
+_SEMAPHORE = _threading.Semaphore
+_BOUNDED = _threading.BoundedSemaphore
+_BOUNDED_INIT = _BOUNDED.__init__
+
 
 class KeepStandardBases:
-    """Keeps them standard between `begin()` and `end()`. Made while the standard names stand."""
+    """Keeps them standard between `begin()` and `end()`."""
 
     def __init__(self) -> None:
-        self._barrier = _threading.Barrier
-        self._semaphore = _threading.Semaphore
-        self._bounded = _threading.BoundedSemaphore
-        self._bounded_init = self._bounded.__init__
         self._on_import = OnImport({"multiprocessing.synchronize": self._show_standard_barrier})
 
     def begin(self) -> None:
         """Begin to keep them."""
         self._on_import.begin()
         if sys.version_info < (3, 12):
-            self._bounded.__init__ = FunctionType(
-                self._bounded_init.__code__,
-                {**vars(threading), "Semaphore": self._semaphore},
+            _BOUNDED.__init__ = FunctionType(
+                _BOUNDED_INIT.__code__,
+                {**vars(threading), "Semaphore": _SEMAPHORE},
                 "__init__",
-                self._bounded_init.__defaults__,
+                _BOUNDED_INIT.__defaults__,
             )
 
     def end(self) -> None:
         """Undo what `begin()` did."""
         self._on_import.end()
         if sys.version_info < (3, 12):
-            self._bounded.__init__ = self._bounded_init
+            _BOUNDED.__init__ = _BOUNDED_INIT
 
     def _show_standard_barrier(self) -> Callable[[bool], None]:
         now = _threading.Barrier
-        _threading.Barrier = self._barrier
+        _threading.Barrier = _BARRIER
 
         def show_the_other_again(_: bool) -> None:
             # Whoever made a Barrier at this very moment got a standard one, which works as well.
-            if _threading.Barrier is self._barrier:
+            if _threading.Barrier is _BARRIER:
                 _threading.Barrier = now
 
         return show_the_other_again
