@@ -1,14 +1,16 @@
-"""Threads that start together, for cases in which several take part.
+"""Threads, or processes, that start together, for cases in which several take part.
 
-They are the standard library's own threads on every side, started before the clock runs: what is
-measured is what they use, and not they.
+They are there before the clock runs: what is measured is what they use, and not they. The threads
+are the standard library's own on every side, the processes of the side's own context.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter_ns
+from typing import Any
 
 
 def timed(jobs: Sequence[Callable[[], object]]) -> int:
@@ -42,3 +44,31 @@ def timed(jobs: Sequence[Callable[[], object]]) -> int:
     if failures:
         raise failures[0]
     return max(ended) - start
+
+
+@contextmanager
+def processes(
+    context: Any, count: int, job: Callable[..., None], *args: Any
+) -> Iterator[Callable[[], None]]:
+    """So many processes that are about to call `job(*args)`.
+
+    Gives what lets them go; in the end they are waited for.
+    """
+    ready, go = context.Semaphore(0), context.Event()
+    started = [
+        context.Process(target=_begin, args=(job, ready, go, args), daemon=True)
+        for _ in range(count)
+    ]
+    for process in started:
+        process.start()
+    for _ in started:
+        ready.acquire()
+    yield go.set
+    for process in started:
+        process.join()
+
+
+def _begin(job: Callable[..., None], ready: Any, go: Any, args: tuple[Any, ...]) -> None:
+    ready.release()
+    go.wait()
+    job(*args)

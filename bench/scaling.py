@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, TypedDict
 
-from bench import sides, work
+from bench import crew, sides, work
 from bench.run import ROOT
 from bench.scaling_plot import svg
 
@@ -49,7 +49,7 @@ class Point(TypedDict):
 def _calls(side: sides.Side, workers: int) -> float:
     with side.ProcessPoolExecutor(workers) as executor:
         list(executor.map(work.task, range(CALLS // 4)))  # all workers are there
-        best = min(_timed(lambda: list(executor.map(work.task, range(CALLS)))) for _ in _rounds())
+        best = _best(lambda: list(executor.map(work.task, range(CALLS))))
     return CALLS * 1e9 / best
 
 
@@ -62,23 +62,23 @@ def _argument(side: sides.Side, size: int) -> float:
                 executor.submit(work.length, data).result()
 
         go()
-        return count * size * 1e9 / min(_timed(go) for _ in _rounds())
+        return count * size * 1e9 / _best(go)
 
 
 def _queue(side: sides.Side, size: int) -> float:
     data, count = _payload(size)
     context = side.multiprocessing.get_context()
-    queue, ready, start = context.Queue(), context.Semaphore(0), context.Event()
-    times = []
-    for _ in _rounds():
-        start.clear()
-        process = context.Process(target=work.put_each, args=(queue, ready, start, data, count))
-        process.start()
-        ready.acquire()
-        start.set()
-        times.append(_timed(lambda: [len(queue.get()) for _ in range(count)]))
-        process.join()
-    return count * size * 1e9 / min(times)
+    queue = context.Queue()
+
+    def once() -> int:
+        with crew.processes(context, 1, work.put_each, queue, data, count) as go:
+            start = perf_counter_ns()
+            go()
+            for _ in range(count):
+                queue.get()
+            return perf_counter_ns() - start
+
+    return count * size * 1e9 / min(once() for _ in range(BEST_OF))
 
 
 def _pipe(side: sides.Side, size: int) -> float:
@@ -94,7 +94,7 @@ def _pipe(side: sides.Side, size: int) -> float:
             ours.recv_bytes()
 
     go()
-    best = min(_timed(go) for _ in _rounds())
+    best = _best(go)
     process.kill()
     process.join()
     return 2 * count * size * 1e9 / best
@@ -108,18 +108,17 @@ KINDS: dict[str, Callable[[sides.Side, int], float]] = {
 }
 
 
-def _rounds() -> range:
-    return range(BEST_OF)
-
-
 def _payload(size: int) -> tuple[bytes, int]:
     return bytes(size), max(min(GO // size, MOST), 1)
 
 
-def _timed(go: Callable[[], Any]) -> int:
-    start = perf_counter_ns()
-    go()
-    return perf_counter_ns() - start
+def _best(go: Callable[[], Any]) -> int:
+    times = []
+    for _ in range(BEST_OF):
+        start = perf_counter_ns()
+        go()
+        times.append(perf_counter_ns() - start)
+    return min(times)
 
 
 def _available() -> int:

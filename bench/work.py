@@ -46,20 +46,16 @@ def echo_objects(connection: Any) -> None:
         connection.send(connection.recv())
 
 
-def put_each(queue: Any, ready: Any, go: Any, item: Any, count: int) -> None:
-    """Puts an item as often as that, once all are there."""
-    ready.release()
-    go.wait()
+def put_each(queue: Any, item: Any, count: int) -> None:
+    """Puts an item as often as that."""
     put = queue.put
     for _ in range(count):
         put(item)
 
 
-def count_up(lock: Any, value: Any, ready: Any, go: Any, count: int) -> None:
-    """Adds one as often as that, each time under the lock, once all are there."""
-    ready.release()
-    go.wait()
+def count_up(lock: Any, value: Any, ended: Any, count: int) -> None:
+    """Adds one as often as that, each time under the lock, and says when."""
     for _ in range(count):
         with lock:
             value.value += 1
-    ready.release()
+    ended.release()

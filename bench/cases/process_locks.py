@@ -8,7 +8,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import Any
 
-from bench import work
+from bench import crew, work
 from bench.case import Case, statement_runner
 from bench.sides import MULTIPROCESSING, Side
 
@@ -23,23 +23,14 @@ def lock_and_value(side: Side, operations: int) -> int:
     """Two processes count up one Value, each time under one Lock; an operation is one increment."""
     context = side.multiprocessing.get_context("fork")
     lock, value = context.Lock(), context.Value("q", 0, lock=False)
-    ready, go = context.Semaphore(0), context.Event()
+    ended = context.Semaphore(0)
     share = operations // PROCESSES
-    counting = [
-        context.Process(target=work.count_up, args=(lock, value, ready, go, share), daemon=True)
-        for _ in range(PROCESSES)
-    ]
-    for process in counting:
-        process.start()
-    for _ in counting:
-        ready.acquire()
-    start = perf_counter_ns()
-    go.set()
-    for _ in counting:
-        ready.acquire()
-    took = perf_counter_ns() - start
-    for process in counting:
-        process.join()
+    with crew.processes(context, PROCESSES, work.count_up, lock, value, ended, share) as go:
+        start = perf_counter_ns()
+        go()
+        for _ in range(PROCESSES):
+            ended.acquire()
+        took = perf_counter_ns() - start
     if value.value != PROCESSES * share:
         raise RuntimeError(f"{side.name}: {value.value} of {PROCESSES * share} increments")
     return took

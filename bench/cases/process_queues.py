@@ -9,7 +9,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import Any
 
-from bench import work
+from bench import crew, work
 from bench.case import Case
 from bench.sides import PROCESS_QUEUES, Side
 
@@ -19,25 +19,16 @@ LONG = 8 << 20
 
 def _from_producers(side: Side, producers: int, each: int, item: Any) -> int:
     context = side.process_queues.get_context("fork")
-    queue, ready, go = context.Queue(), context.Semaphore(0), context.Event()
-    started = [
-        context.Process(target=work.put_each, args=(queue, ready, go, item, each), daemon=True)
-        for _ in range(producers)
-    ]
-    for producer in started:
-        producer.start()
-    for _ in started:
-        ready.acquire()
-    get = queue.get
-    start = perf_counter_ns()
-    go.set()
-    for _ in range(producers * each):
-        last = get()
-    took = perf_counter_ns() - start
+    queue = context.Queue()
+    with crew.processes(context, producers, work.put_each, queue, item, each) as go:
+        get = queue.get
+        start = perf_counter_ns()
+        go()
+        for _ in range(producers * each):
+            last = get()
+        took = perf_counter_ns() - start
     if last != item:
         raise RuntimeError(f"{side.name}: wrong result")
-    for producer in started:
-        producer.join()
     return took
 
 

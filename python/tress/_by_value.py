@@ -49,16 +49,26 @@ def refuse_main(pickler: object, value: object) -> Any:
 
 
 _pickler: Any = None
+_is_missing = False
+"""Whether cloudpickle has been looked for in vain."""
 
 
-def pickler() -> Any:
+def refuses_main() -> bool:
+    """Whether what the main module defines must not be sent as a name: another process could not
+    import it, and it can go by value."""
+    return not main_is_a_file() and not _is_missing and _by_value_pickler() is not None
+
+
+def _by_value_pickler() -> Any:
     """The class of picklers that send by value; None if cloudpickle is not installed."""
-    global _pickler
+    global _pickler, _is_missing
     if _pickler is None:
         try:
             cloudpickle: Any = import_module("cloudpickle")
         except ImportError:
+            _is_missing = True
             return None
+        _is_missing = False
 
         class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             dispatch_table = ChainMap(  # noqa: RUF012
@@ -94,7 +104,7 @@ def dump(value: object, file: Any, keep_apart: Callable[[Any], Any] | None = Non
 
     ImportError without cloudpickle, whose own errors pass through.
     """
-    chosen = pickler()
+    chosen = _by_value_pickler()
     if chosen is None:
         raise ImportError("cloudpickle is not installed")
     chosen(file, pickle.HIGHEST_PROTOCOL, keep_apart).dump(value)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor
 from time import monotonic
 
+from tress._thread import report
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias, TypeVar
@@ -73,7 +75,8 @@ class Meter:
                 self._tell(Progress(self._done, self._total))
             except Exception:
                 self._tell = None
-                _report()
+                # It costs no result.
+                report()
             is_last = self._done == (self._watched if self._is_whole else self._total)
         if is_last:
             self.close()
@@ -150,18 +153,16 @@ def _was_made(future: Any) -> bool:
     return isinstance(error, WorkerLostError)
 
 
-def _report() -> None:
-    """Tells of an error in what is told, which costs no result: as for one in a thread."""
-    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+def meter_of(progress: Wish, iterables: Iterable[Any], name: str) -> Meter | None:
+    """The meter that an argument `progress` asks for; None without.
 
-
-def meter_of(progress: Wish, total: int | None, name: str) -> Meter | None:
-    """The meter that an argument `progress` asks for; None without. `name` is the function's.
+    `iterables` are what is mapped over, `name` is the function's.
 
     TypeError for an argument that is not a bool, a string or a callable.
     """
     if progress is False:
         return None
+    total = _length_of(iterables)
     if callable(progress):
         return Meter(total, progress)
     if not isinstance(progress, (bool, str)):
@@ -177,7 +178,7 @@ def meter_of(progress: Wish, total: int | None, name: str) -> Meter | None:
     return meter
 
 
-def length_of(iterables: Iterable[Any]) -> int | None:
+def _length_of(iterables: Iterable[Any]) -> int | None:
     """How many calls a map over these makes; None if one of them does not say how long it is."""
     try:
         return min(map(len, iterables), default=0)

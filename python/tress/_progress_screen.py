@@ -53,19 +53,26 @@ class Line:
             _dropped.append(self)
 
 
-def _text(label: str, done: int, total: int | None, began: float) -> str:
-    seconds = monotonic() - began
-    if not total:
-        return f"{label}: {done}, {seconds:.1f} s"
-    return f"{label}: {done} of {total} ({done * 100 // total} %), {seconds:.1f} s"
-
-
-class _Printed(Line):
-    """For what is not a terminal."""
+class _TextLine(Line):
+    """As text."""
 
     def __init__(self, label: str, total: int | None, began: float) -> None:
         self._label, self._total, self._began = label, total, began
         self._done = 0
+
+    def text(self) -> str:
+        seconds = monotonic() - self._began
+        if not self._total:
+            return f"{self._label}: {self._done}, {seconds:.1f} s"
+        percent = self._done * 100 // self._total
+        return f"{self._label}: {self._done} of {self._total} ({percent} %), {seconds:.1f} s"
+
+
+class _Printed(_TextLine):
+    """For what is not a terminal."""
+
+    def __init__(self, label: str, total: int | None, began: float) -> None:
+        super().__init__(label, total, began)
         self._due = began + _REPRINT_S
 
     def show(self, progress: Progress) -> None:
@@ -78,7 +85,7 @@ class _Printed(Line):
         self._print()
 
     def _print(self) -> None:
-        print(_text(self._label, self._done, self._total, self._began), file=sys.stderr, flush=True)
+        print(self.text(), file=sys.stderr, flush=True)
 
 
 class _Above:
@@ -249,11 +256,10 @@ class _RichScreen(_Screen):
         super().end()
 
 
-class _PlainLine(Line):
+class _PlainLine(_TextLine):
     def __init__(self, screen: _PlainScreen, label: str, total: int | None, began: float) -> None:
+        super().__init__(label, total, began)
         self._screen = screen
-        self._label, self._total, self._began = label, total, began
-        self._done = 0
 
     def show(self, progress: Progress) -> None:
         with _lock:
@@ -267,9 +273,6 @@ class _PlainLine(Line):
             if self in self._screen.lines:
                 self._screen.leave(self)
                 self._screen.remove(self)
-
-    def text(self) -> str:
-        return _text(self._label, self._done, self._total, self._began)
 
 
 class _PlainScreen(_Screen):

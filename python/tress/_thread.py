@@ -259,3 +259,9 @@ def _forget_locals(failed: list[BaseException]) -> None:
             # The frame of the caller, which runs.
             pass
         traceback = traceback.tb_next
+
+
+def report() -> None:
+    """Reports the exception being handled to `threading.excepthook`: what a thread of ours meets in
+    the program's code, and outlives."""
+    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))

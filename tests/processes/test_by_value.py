@@ -90,6 +90,7 @@ def test_without_cloudpickle_the_error_says_what_would_help(
     ctx: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_by_value, "_pickler", None)
+    monkeypatch.setattr(_by_value, "_is_missing", False)
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
     with ProcessPoolExecutor(1, mp_context=ctx) as executor:
         error = executor.submit(lambda: 1).exception(BOUND_S)

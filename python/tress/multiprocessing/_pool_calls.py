@@ -6,7 +6,7 @@ import multiprocessing.pool as _std_module
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from weakref import WeakValueDictionary
 
-from tress._progress import length_of, meter_of
+from tress._progress import meter_of
 from tress.concurrent.futures._base import name_of
 from tress.concurrent.futures._process_future import ProcessFuture
 from tress.concurrent.futures._process_options import Options
@@ -148,7 +148,7 @@ class Calls:
             chunksize = 0
         calls = chunks(mapper, func, iterable, chunksize)
         name = name_of(func)
-        meter = None if progress is False else meter_of(progress, length, name)
+        meter = meter_of(progress, [iterable], name)
         result = MapResult(self, chunksize, length, callback, error_callback, calls, name, meter)
         if chunksize <= 0:
             return result
@@ -207,7 +207,7 @@ class Calls:
         else:
             calls = chunks(mapstar, func, iterable, chunksize)
         name = name_of(func)
-        meter = None if progress is False else meter_of(progress, length_of([iterable]), name)
+        meter = meter_of(progress, [iterable], name)
         result = kind(self, calls, name, meter, chunked=chunksize > 1)
         self._jobs[result._job] = result
         self._feed(result, iterable)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing.pool as _std_module
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +20,7 @@ from multiprocessing.context import TimeoutError  # noqa: A004 - the one that `g
 from time import monotonic
 
 from tress import _native
+from tress._thread import report
 from tress.concurrent.futures._base import Future
 from tress.concurrent.futures._process_future import ProcessFuture
 from tress.concurrent.futures._process_options import Options
@@ -69,12 +69,6 @@ def wait_here(future: Any, timeout: float | None) -> None:
         return
 
 
-def _report() -> None:
-    """A callback has raised: the user is told, and the pool goes on."""
-    hook: Any = threading.excepthook
-    hook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
-
-
 class ApplyResult(ProcessFuture, _StandardApplyResult[Any]):
     """The result of `Pool.apply_async`, as `multiprocessing.pool.ApplyResult`."""
 
@@ -111,7 +105,7 @@ class ApplyResult(ProcessFuture, _StandardApplyResult[Any]):
                 elif error_callback:
                     error_callback(self._exception)
         except BaseException:
-            _report()
+            report()
         finally:
             told.set()
             self._pool = None

@@ -2,6 +2,7 @@
 
 pub mod condition;
 pub mod connection;
+pub mod descriptor;
 pub mod event;
 pub mod fast;
 pub mod payload;

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use pyo3::IntoPyObjectExt;
@@ -27,6 +27,7 @@ use crate::base::argument::Timeout;
 use crate::base::waits::what;
 use crate::error::OrRaise;
 
+use super::descriptor::duplicate;
 use super::pickling;
 use super::semlock::SemLock;
 use super::slot::Slot;
@@ -108,16 +109,6 @@ impl<'py> Payload<'py> {
             Bytes::Buffer(_) => (self.tag, PyBytes::new(py, self.bytes())),
         }
     }
-}
-
-fn own(fd: RawFd) -> PyResult<OwnedFd> {
-    // SAFETY: a call that only looks its argument up among the open files.
-    let own = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
-    if own == -1 {
-        return Err(io::Error::last_os_error()).or_raise();
-    }
-    // SAFETY: made just now, for this.
-    Ok(unsafe { OwnedFd::from_raw_fd(own) })
 }
 
 fn malformed() -> PyErr {
@@ -320,7 +311,7 @@ impl SharedRing {
     /// The ring of another process, which has described it by these. The file descriptors stay the caller's.
     #[staticmethod]
     fn open(slot: &Bound<'_, Slot>, fd: RawFd, capacity: usize, bell: RawFd) -> PyResult<Self> {
-        Ok(Self::made_of(core::Ring::open(slot.get().get(), own(fd)?, capacity, own(bell)?).or_raise()?))
+        Ok(Self::made_of(core::Ring::open(slot.get().get(), duplicate(fd)?, capacity, duplicate(bell)?).or_raise()?))
     }
 
     /// Where its small parts are.

@@ -1,12 +1,13 @@
 //! Where a shared object is, for whoever passes it to another process.
 
-use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use pyo3::prelude::*;
 use tress_core::processes::slots;
 
 use crate::error::OrRaise;
+
+use super::descriptor::duplicate;
 
 /// A piece of shared memory that an object lives in.
 #[pyclass(module = "tress._native", frozen)]
@@ -29,14 +30,7 @@ impl Slot {
     /// The one of `length` bytes at `offset` of the memory behind the file descriptor `fd`, which stays the caller's.
     #[staticmethod]
     fn open(fd: i32, offset: usize, length: usize) -> PyResult<Self> {
-        // SAFETY: a call that only looks its argument up among the open files.
-        let own = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
-        if own == -1 {
-            return Err(io::Error::last_os_error()).or_raise();
-        }
-        // SAFETY: made just now, for this.
-        let own = unsafe { OwnedFd::from_raw_fd(own) };
-        Ok(Self { slot: slots::Slot::open(own, offset, length).or_raise()? })
+        Ok(Self { slot: slots::Slot::open(duplicate(fd)?, offset, length).or_raise()? })
     }
 
     /// Another one of the same memory.

@@ -1,6 +1,6 @@
 //! The worker's side of a pool of processes.
 
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
@@ -13,6 +13,7 @@ use tress_core::processes::worker::Worker;
 use crate::attach;
 use crate::error::OrRaise;
 
+use super::descriptor::duplicate;
 use super::payload::{self, Outgoing};
 
 /// What a worker process takes tasks from and answers to.
@@ -25,14 +26,6 @@ pub struct PoolWorker {
 /// The memory behind a file descriptor that stays its owner's.
 fn segment(fd: RawFd, len: usize) -> PyResult<Arc<Segment>> {
     Ok(Arc::new(Segment::open(duplicate(fd)?, len).or_raise()?))
-}
-
-fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
-    if fd < 0 {
-        return Err(PyOSError::new_err(libc::EBADF));
-    }
-    // SAFETY: it is borrowed for this call only; the kernel refuses a descriptor that is not open.
-    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned().or_raise()
 }
 
 impl PoolWorker {

@@ -102,9 +102,7 @@ def as_completed(
     yielded: see docs/progress.md.
     """
     completed: Any = _native.Completed(futures := set(fs), timeout)
-    meter = None
-    if progress is not False:
-        meter = meter_of(progress, len(futures), "as_completed")
+    meter = meter_of(progress, [futures], "as_completed")
     # What the caller drops is not to be kept alive here.
     del fs, futures
     try:

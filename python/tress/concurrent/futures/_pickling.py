@@ -54,7 +54,7 @@ class _Dump:
         self.buffers: list[pickle.PickleBuffer] = []
 
     def plainly(self, value: Any) -> _Dump:
-        chosen = Pickler if _by_value.main_is_a_file() or _by_value.pickler() is None else _Strict
+        chosen = _Strict if _by_value.refuses_main() else Pickler
         chosen(_Pieces(self.pieces), pickle.HIGHEST_PROTOCOL, buffer_callback=self._keep_in).dump(
             value
         )
@@ -98,7 +98,7 @@ _PLAIN = frozenset({int, float, bool, type(None)})
 @lru_cache(maxsize=64)
 def _name(function: FunctionType) -> bytes:
     """The pickle of a function, which is its name; an exception where that will not do."""
-    if function.__module__ == "__main__" and not _by_value.main_is_a_file():
+    if function.__module__ == "__main__" and _by_value.refuses_main():
         raise _by_value.OfMain
     return pickle.dumps(function, pickle.HIGHEST_PROTOCOL)
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import logging
 import pickle
-import sys
-import threading
 
 from tress import _native
-from tress._thread import Thread
+from tress._thread import Thread, report
 from tress.multiprocessing._queue_ring import Reader, Ring, Writer
 
 TYPE_CHECKING = False
@@ -127,10 +125,8 @@ class Listener:
                 goes_on = self._handle_next()
             except Exception:
                 # Of a filter or a class of the program's, or a warning of a lost record that the
-                # program has made an error: as for an error in a thread.
-                threading.excepthook(
-                    threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
-                )
+                # program has made an error.
+                report()
 
     def _handle_next(self) -> bool:
         pickled = self._reader.recv()

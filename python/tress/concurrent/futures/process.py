@@ -18,7 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from types import TracebackType
 
-from tress._progress import Counted, length_of, meter_of, one
+from tress._progress import Counted, meter_of, one
 from tress._task_errors import TaskTimeoutError as TaskTimeoutError, WorkerLostError
 from tress.concurrent.futures._base import Future, cpu_count, name_of
 from tress.concurrent.futures._process_collector import ExecutorCollector
@@ -249,12 +249,8 @@ class ProcessPoolExecutor(_StandardExecutor):
         """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
-        executor: Executor = self
-        meter = None
-        if progress is not False:
-            meter = meter_of(progress, length_of(iterables), name_of(fn))
-        if meter is not None:
-            executor = Counted(self, meter, one if chunksize == 1 else len)
+        meter = meter_of(progress, iterables, name_of(fn))
+        executor = self if meter is None else Counted(self, meter, one if chunksize == 1 else len)
         try:
             if chunksize == 1:
                 results = Executor.map(executor, fn, *iterables, timeout=timeout, **kwargs)

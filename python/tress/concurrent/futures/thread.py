@@ -27,7 +27,7 @@ from itertools import islice
 from time import monotonic
 
 from tress import _native
-from tress._progress import Counted, length_of, meter_of, one
+from tress._progress import Counted, meter_of, one
 from tress._thread import Thread
 from tress.concurrent.futures._base import Future, cpu_count, name_of
 
@@ -400,12 +400,8 @@ class ThreadPoolExecutor(_native.ThreadPoolExecutor, _StandardExecutor):
             raise TypeError("buffersize must be an integer or None")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
-        executor: Executor = self
-        meter = None
-        if progress is not False:
-            meter = meter_of(progress, length_of(iterables), name_of(fn))
-        if meter is not None:
-            executor = Counted(self, meter, one)
+        meter = meter_of(progress, iterables, name_of(fn))
+        executor = self if meter is None else Counted(self, meter, one)
         end = None if timeout is None else timeout + monotonic()
         arguments = zip(*iterables, strict=False)
         at_once = arguments if buffersize is None else islice(arguments, buffersize)
