@@ -147,7 +147,7 @@ def _loky() -> Side:
     class Executor(loky.ProcessPoolExecutor):  # type: ignore[misc]
         """With its own start method: it has no other that it recommends."""
 
-        def __init__(self, max_workers: int, mp_context: object) -> None:
+        def __init__(self, max_workers: int, mp_context: object = None) -> None:
             super().__init__(max_workers)
 
     return Side(LOKY, {"ProcessPoolExecutor": Executor, **_arrays()})
@@ -159,7 +159,7 @@ def _pebble() -> Side:
     class Executor(pebble.ProcessPool):  # type: ignore[misc]
         """Under the standard names, for the price of a call."""
 
-        def __init__(self, max_workers: int, mp_context: object) -> None:
+        def __init__(self, max_workers: int, mp_context: object = None) -> None:
             super().__init__(max_workers=max_workers, context=mp_context)
 
         def submit(self, function: Callable[..., object], *args: object) -> Any:
