@@ -311,7 +311,9 @@ impl SharedRing {
     /// The ring of another process, which has described it by these. The file descriptors stay the caller's.
     #[staticmethod]
     fn open(slot: &Bound<'_, Slot>, fd: RawFd, capacity: usize, bell: RawFd) -> PyResult<Self> {
-        Ok(Self::made_of(core::Ring::open(slot.get().get(), duplicate(fd)?, capacity, duplicate(bell)?).or_raise()?))
+        Ok(Self::made_of(
+            core::Ring::open(slot.get().get(), duplicate(fd)?, capacity, duplicate(bell)?).or_raise()?,
+        ))
     }
 
     /// Where its small parts are.
