@@ -2,5 +2,6 @@
 #![warn(missing_docs)]
 
 pub mod base;
+pub mod coroutines;
 pub mod processes;
 pub mod threads;
