@@ -64,6 +64,10 @@ class LowLevelThreads(ModuleType):
         return getattr(self._real, name)
 
 
+def _new_loop(_: object) -> Any:
+    return importlib.import_module("asyncio").new_event_loop()
+
+
 def put_in_place(module: ModuleType) -> None:
     """Give the classes of a loaded test module tress's objects where installing did not.
 
@@ -78,6 +82,9 @@ def put_in_place(module: ModuleType) -> None:
             continue
         if fresh is not None and vars(cls).get("queue") is fresh:
             cls.queue = tress_queue  # type: ignore[attr-defined]
+        if cls.__name__.startswith("EPoll") and "create_event_loop" in vars(cls):
+            # Of the loops on selectors of the caller's own, the one on the same as tress's.
+            cls.create_event_loop = _new_loop  # type: ignore[attr-defined]
         if cls.__name__ == "CRLockTests":
             cls.locktype = staticmethod(native_rlock)  # type: ignore[attr-defined]
 

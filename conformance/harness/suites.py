@@ -22,6 +22,8 @@ class Suite:
     parts: tuple[str, ...] = ()
     # All of its tests start processes.
     of_processes: bool = False
+    # All of its tests run event loops, unless they are of something else.
+    of_loops: bool = False
     # The module to load where CPython ships these tests, but not the suite: what has the tests, and
     # what makes the suite of them.
     made_of: str = ""
@@ -78,6 +80,41 @@ SUITES = (
             "test_future",
         ),
     ),
+    Suite(
+        "test_asyncio",
+        # Not the suites of the standard loop's own insides: test_base_events, test_selector_events,
+        # test_unix_events, test_sslproto, and those of other systems.
+        (
+            "test_buffered_proto",
+            "test_context",
+            "test_eager_task_factory",
+            "test_events",
+            "test_free_threading",
+            "test_futures",
+            "test_futures2",
+            "test_graph",
+            "test_locks",
+            "test_pep492",
+            "test_protocols",
+            "test_queues",
+            "test_runners",
+            "test_sendfile",
+            "test_server",
+            "test_sock_lowlevel",
+            "test_ssl",
+            "test_staggered",
+            "test_streams",
+            "test_subprocess",
+            "test_taskgroups",
+            "test_tasks",
+            "test_threads",
+            "test_timeouts",
+            "test_tools",
+            "test_transports",
+            "test_waitfor",
+        ),
+        of_loops=True,
+    ),
     Suite("test_multiprocessing_main_handling", of_processes=True),
     *(_of_multiprocessing(method) for method in ("fork", "spawn", "forkserver")),
 )
@@ -88,6 +125,8 @@ SHARED_MODULES = (
     "test.test_concurrent_futures.util",
     "test.test_concurrent_futures.executor",
     "test._test_multiprocessing",
+    "test.test_asyncio.functional",
+    "test.test_asyncio.utils",
 )
 
 # Suites that name `_thread` directly for the locks they test. There, and only there, the locks

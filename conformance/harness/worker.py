@@ -217,6 +217,18 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
+def _watch_loops(observer: seen.Observer) -> None:
+    """Note every event loop that begins to run: a test may leave the making of it to others."""
+    events: Any = importlib.import_module("asyncio.events")
+    begin = events._set_running_loop
+
+    def note(loop: Any) -> None:
+        observer.see(loop)
+        begin(loop)
+
+    events._set_running_loop = note
+
+
 def run(order: protocol.Order) -> None:
     """Run the tests of an order; what happens is in its file of events."""
     events = Events(order.events)
@@ -231,6 +243,8 @@ def run(order: protocol.Order) -> None:
     ).install()
     support: Any = importlib.import_module("test.support")
     support.verbose = 0
+    if observer is not None and suite.of_loops:
+        _watch_loops(observer)
     modules: list[ModuleType] = []
     for name in order.modules or suite.module_names():
         module = importlib.import_module(name)
