@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 
     _Pair = tuple[Any, Any]
 
-_PLANNED = ("threads", "processes", "coroutines")
-_AVAILABLE = ("threads", "processes")
+_AVAILABLE = ("threads", "processes", "coroutines")
 
 _MODULES = {
     "threads": ("threading", "queue", "concurrent.futures"),
@@ -62,6 +61,7 @@ _MODULES = {
         "multiprocessing.synchronize",
         "multiprocessing.util",
     ),
+    "coroutines": ("asyncio",),
 }
 """For each strand the standard modules that `tress.<name>` stands in for."""
 
@@ -211,9 +211,38 @@ class _OfProcesses(_Module):
         self._keeper.end()
 
 
+class _Asyncio(_Module):
+    """`asyncio`, whose default policy makes the loops.
+
+    So what makes loops stays the standard library's own, and so does a policy of the program's.
+    """
+
+    _MAKERS = frozenset({"Runner", "get_event_loop", "new_event_loop", "run"})
+
+    def __init__(self, standard: ModuleType, ours: ModuleType) -> None:
+        super().__init__(standard, ours)
+        policy = sys.modules["tress.asyncio._running"].default_policy()
+        self._policy, self._factory, self._ours = policy, policy._loop_factory, ours.EventLoop
+
+    def _compare(self, standard: ModuleType, name: str, new: object) -> None:
+        if name not in self._MAKERS:
+            super()._compare(standard, name, new)
+
+    def put(self) -> None:
+        super().put()
+        self._policy._loop_factory = self._ours
+
+    def take_back(self) -> None:
+        if self._policy._loop_factory is self._ours:
+            self._policy._loop_factory = self._factory
+        super().take_back()
+
+
 def _kind_of(name: str) -> type[_Module]:
     if name == "threading":
         return _Threading
+    if name == "asyncio":
+        return _Asyncio
     return _OfProcesses if name.startswith(_PACKAGE) else _Module
 
 
@@ -402,17 +431,16 @@ _children = Children(lambda: strands())
 def install(*strands: str) -> None:
     """Put tress's classes in place of the standard library's, inside the standard modules.
 
-    With no argument every strand that exists is installed: `"threads"`, the classes and functions
-    of `threading`, `queue` and `concurrent.futures`, and `"processes"`, those of `multiprocessing`
-    and ProcessPoolExecutor. A process that `multiprocessing` starts has the same strands installed,
-    whatever the start method. Installing what is installed
-    does nothing. A module that is not loaded yet gets its replacements when it is. It may be called
-    at any time: objects made before keep working as what they are.
+    With no argument every strand is installed: `"threads"`, the classes and functions of
+    `threading`, `queue` and `concurrent.futures`; `"processes"`, those of `multiprocessing` and
+    ProcessPoolExecutor; and `"coroutines"`, the event loop of `asyncio`. A process that
+    `multiprocessing` starts has the same strands installed, whatever the start method. Installing
+    what is installed does nothing. A module that is not loaded yet gets its replacements when it
+    is. It may be called at any time: objects made before keep working as what they are.
     Earlier is better, though: names that other modules took by `from threading import Lock` stay
     the standard ones.
 
-    Raises ValueError for a name that is no strand, NotImplementedError for a strand that tress does
-    not have yet, and TypeError for anything but a string.
+    Raises ValueError for a name that is no strand, and TypeError for anything but a string.
     """
     for name in _checked("install", strands) or _AVAILABLE:
         with _lock:
@@ -468,8 +496,6 @@ def _checked(caller: str, strands: tuple[str, ...]) -> tuple[str, ...]:
     for name in strands:
         if not isinstance(name, str):
             raise TypeError(f"{caller}: a strand is named by a str, not {type(name).__name__}")
-        if name not in _PLANNED:
-            raise ValueError(f"{caller}: {name!r} is not a strand; {have}")
         if name not in _AVAILABLE:
-            raise NotImplementedError(f"{caller}: the strand {name!r} does not exist yet; {have}")
+            raise ValueError(f"{caller}: {name!r} is not a strand; {have}")
     return strands

@@ -122,7 +122,7 @@ def test_pools_of_processes_are_replaced_too() -> None:
     assert concurrent.futures.ProcessPoolExecutor is pools.ProcessPoolExecutor is ours
     tress.uninstall("processes")
     assert concurrent.futures.ProcessPoolExecutor is pools.ProcessPoolExecutor is not ours
-    assert list(tress.installed()) == ["threads"]
+    assert list(tress.installed()) == ["threads", "coroutines"]
 
 
 def test_what_is_replaced_can_be_pickled_by_its_name() -> None:
@@ -275,7 +275,7 @@ def test_installed_tells_each_replacement() -> None:
     standard_lock = threading.Lock
     assert tress.installed() == {}
     tress.install()
-    assert list(tress.installed()) == ["threads", "processes"]
+    assert list(tress.installed()) == ["threads", "processes", "coroutines"]
     replacements = tress.installed()["threads"]
     places = [(replacement.module, replacement.name) for replacement in replacements]
     assert places == sorted(places)
@@ -339,8 +339,6 @@ def test_failure_half_way_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("function", [tress.install, tress.uninstall])
 def test_bad_strands(function: Callable[..., None]) -> None:
     library = standard_library()
-    with pytest.raises(NotImplementedError, match=r"'coroutines' does not exist yet.*'threads'"):
-        function("threads", "coroutines")
     with pytest.raises(ValueError, match="'thread' is not a strand; tress has 'threads'"):
         function("thread")
     bad: Any

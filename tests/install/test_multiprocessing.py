@@ -194,7 +194,7 @@ STANDARD = "multiprocessing.context"
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("strands", [(), ("threads",), ("processes",)], ids=str)
+@pytest.mark.parametrize("strands", [(), ("threads",), ("processes",), ("coroutines",)], ids=str)
 def test_children_have_what_their_parent_has(
     method: str, strands: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -202,7 +202,7 @@ def test_children_have_what_their_parent_has(
     program = TELL.format(
         before=f"if __name__ == '__main__': tress.install(*{strands})", inside="pass"
     )
-    expected = sorted(strands or ("threads", "processes"))
+    expected = sorted(strands or ("threads", "processes", "coroutines"))
     home = IN_PLACE if "processes" in expected else STANDARD
     assert run(tmp_path, program, method) == f"({expected}, {home!r})\n0\n"
 
@@ -211,7 +211,7 @@ def test_children_have_what_their_parent_has(
 def test_children_of_the_runner_s_programs(method: str, tmp_path: Path) -> None:
     program = TELL.format(before="", inside="multiprocessing.freeze_support()")
     out = run(tmp_path, program, method, runner=("-m", "tress"))
-    assert out == f"(['processes', 'threads'], {IN_PLACE!r})\n0\n"
+    assert out == f"(['coroutines', 'processes', 'threads'], {IN_PLACE!r})\n0\n"
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
@@ -239,7 +239,7 @@ def test_children_find_tress_where_the_program_found_it(method: str, tmp_path: P
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    assert done.stdout == f"(['processes', 'threads'], {IN_PLACE!r})\n0\n"
+    assert done.stdout == f"(['coroutines', 'processes', 'threads'], {IN_PLACE!r})\n0\n"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -275,7 +275,7 @@ def test_children_of_children_and_pools(method: str, tmp_path: Path) -> None:
             with Manager() as manager:
                 print(manager.Queue().empty(), manager.dict(a=1)["a"])
     """
-    both = "['processes', 'threads']\n"
+    both = "['coroutines', 'processes', 'threads']\n"
     assert run(tmp_path, program, method, runner=("-m", "tress")) == 3 * both + "True 1\n"
 
 
@@ -350,7 +350,7 @@ def test_children_are_as_their_parent_is_at_that_moment(method: str, tmp_path: P
                     print(*receiver.recv())
                     process.join()
     """
-    without, within = f"[] {STANDARD}\n", f"['processes', 'threads'] {IN_PLACE}\n"
+    without, within = f"[] {STANDARD}\n", f"['coroutines', 'processes', 'threads'] {IN_PLACE}\n"
     expected = (without, within, within, without, within)
     contexts = 2 if method == "spawn" else 1
     assert run(tmp_path, program, method) == "".join(contexts * line for line in expected)

@@ -25,6 +25,7 @@ MODULES = (
     "multiprocessing.synchronize",
     "multiprocessing.pool",
     "multiprocessing.dummy",
+    "asyncio",
 )
 BESIDE = "Beside `__all__`"
 SUPPORTED = [(3, minor) for minor in range(11, 16)]
@@ -36,7 +37,7 @@ class Row(NamedTuple):
     section: str
     name: str
     pythons: str
-    """Either "all" or the first Python that has the name, such as "3.13+"."""
+    """Either "all", or the first Python that has the name ("3.13+"), or the last ("-3.13")."""
     kind: str
     reason: str
 
@@ -44,8 +45,10 @@ class Row(NamedTuple):
         """Tell whether that Python has the name."""
         if self.pythons == "all":
             return True
-        major, minor = self.pythons.removesuffix("+").split(".")
-        return version >= (int(major), int(minor))
+        major, minor = map(int, self.pythons.strip("-+").split("."))
+        if self.pythons.startswith("-"):
+            return version <= (major, minor)
+        return version >= (major, minor)
 
 
 def _read() -> Iterator[Row]:
@@ -81,7 +84,9 @@ def test_the_document_was_understood() -> None:
 @pytest.mark.parametrize("row", ROWS, ids=named)
 def test_a_line_says_what_it_should(row: Row) -> None:
     if row.pythons != "all":
-        assert row.pythons in [f"{major}.{minor}+" for major, minor in SUPPORTED[1:]]
+        from_then = [f"{major}.{minor}+" for major, minor in SUPPORTED[1:]]
+        up_to_then = [f"-{major}.{minor}" for major, minor in SUPPORTED[:-1]]
+        assert row.pythons in [*from_then, *up_to_then]
     if row.section == BESIDE:
         assert row.kind in {"replaced", "kept"}
     else:

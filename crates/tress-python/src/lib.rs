@@ -12,6 +12,7 @@ compile_error!("tress supports CPython 3.11 and later only");
 
 mod attach;
 mod base;
+mod coroutines;
 mod error;
 mod processes;
 mod threads;
@@ -32,6 +33,22 @@ mod _native {
     use crate::base::timer::Timers;
     #[pymodule_export]
     use crate::base::waits::{Waiting, waits};
+    #[pymodule_export]
+    use crate::coroutines::creating::{create_task, set_result_unless_cancelled};
+    #[pymodule_export]
+    use crate::coroutines::event_loop::EventLoop;
+    #[pymodule_export]
+    use crate::coroutines::gather::gather;
+    #[pymodule_export]
+    use crate::coroutines::handle::{Handle, TimerHandle};
+    #[pymodule_export]
+    use crate::coroutines::lazy::LazyCoroutine;
+    #[pymodule_export]
+    use crate::coroutines::queue::LoopQueue;
+    #[pymodule_export]
+    use crate::coroutines::synchronization::{LoopEvent, LoopLock, LoopSemaphore};
+    #[pymodule_export]
+    use crate::coroutines::transport::SocketTransport;
     #[pymodule_export]
     use crate::processes::condition::SharedCondition;
     #[pymodule_export]
@@ -88,6 +105,7 @@ mod _native {
         module.setattr("allocate_lock", wrap_pyfunction!(crate::threads::lock::allocate_lock, module)?)?;
         crate::threads::future_class::prepare(module.py())?;
         crate::threads::raw_methods::add(module.py())?;
+        crate::coroutines::fast::install(module.py())?;
         crate::threads::queue::fast::install(module.py())?;
         crate::processes::fast::install(module.py())
     }

@@ -88,15 +88,61 @@ pub fn method<'py>(
     name: &Bound<'py, PyString>,
     argument: Option<Borrowed<'_, 'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let count = 1 + usize::from(argument.is_some());
     let all = [object.as_ptr(), argument.map_or(std::ptr::null_mut(), |argument| argument.as_ptr())];
+    // SAFETY: those that are passed are live objects, borrowed for as long as the call lasts.
+    unsafe { method_of(object, name, &all[..1 + usize::from(argument.is_some())]) }
+}
+
+/// `object.name(first, second)`.
+///
+/// # Errors
+/// What the call raises.
+pub fn method_with_two<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+    first: &Bound<'py, PyAny>,
+    second: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: live objects, borrowed for as long as the call lasts.
+    unsafe { method_of(object, name, &[object.as_ptr(), first.as_ptr(), second.as_ptr()]) }
+}
+
+/// # Safety
+/// All pointers are to live objects, which stay alive until the call returns; the first is to `object`.
+unsafe fn method_of<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+    all: &[*mut PyObject],
+) -> PyResult<Bound<'py, PyAny>> {
     let call = unwinding!(
         PyObject_VectorcallMethod(*mut PyObject, *const *mut PyObject, usize, *mut PyObject) -> *mut PyObject
     );
-    // SAFETY: the first `count` pointers are to live objects, borrowed for as long as the call lasts, the name is a string; the
-    // result is a new reference, or null with an exception set.
+    // SAFETY: by the caller's promise; the result is a new reference, or null with an exception set.
     unsafe {
-        let outcome = guarded(|| call(name.as_ptr(), all.as_ptr(), count, std::ptr::null_mut()));
+        let outcome = guarded(|| call(name.as_ptr(), all.as_ptr(), all.len(), std::ptr::null_mut()));
         Bound::from_owned_ptr_or_err(object.py(), outcome)
+    }
+}
+
+/// `callable(*arguments)`, of any callable, for pointers that the caller has at hand.
+///
+/// # Errors
+/// What the call raises.
+///
+/// # Safety
+/// All pointers are to live objects, which stay alive until the call returns.
+#[inline]
+pub unsafe fn vectorcall<'py>(
+    py: Python<'py>,
+    callable: *mut PyObject,
+    arguments: &[*mut PyObject],
+) -> PyResult<Bound<'py, PyAny>> {
+    let call = unwinding!(
+        PyObject_Vectorcall(*mut PyObject, *const *mut PyObject, usize, *mut PyObject) -> *mut PyObject
+    );
+    // SAFETY: by the caller's promise; the result is a new reference, or null with an exception set.
+    unsafe {
+        let made = guarded(|| call(callable, arguments.as_ptr(), arguments.len(), std::ptr::null_mut()));
+        Bound::from_owned_ptr_or_err(py, made)
     }
 }

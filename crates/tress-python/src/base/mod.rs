@@ -1,6 +1,7 @@
 //! The foundation as Python sees it.
 
 pub mod argument;
+pub mod attached;
 pub mod calls;
 pub mod deadlock;
 pub mod held;

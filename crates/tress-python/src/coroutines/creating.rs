@@ -1,0 +1,155 @@
+//! Making futures and tasks: the interpreter's own, by the shortest way.
+
+use pyo3::ffi::{self, PyObject};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::base::calls;
+
+use super::event_loop::EventLoop;
+
+/// An attribute of a module that is looked up once.
+pub struct Found {
+    module: &'static str,
+    name: &'static str,
+    object: PyOnceLock<Py<PyAny>>,
+}
+
+impl Found {
+    pub const fn new(module: &'static str, name: &'static str) -> Self {
+        Self { module, name, object: PyOnceLock::new() }
+    }
+
+    pub fn get<'py>(&self, py: Python<'py>) -> PyResult<Borrowed<'_, 'py, PyAny>> {
+        let found = self
+            .object
+            .get_or_try_init(py, || py.import(self.module)?.getattr(self.name).map(Bound::unbind))?;
+        Ok(found.bind_borrowed(py))
+    }
+}
+
+static FUTURES: Found = Found::new("asyncio", "futures");
+static TASKS: Found = Found::new("asyncio", "tasks");
+static RUNNING_LOOP: Found = Found::new("asyncio.events", "_get_running_loop");
+static CREATE_TASK: Found = Found::new("tress.asyncio._standard", "create_task");
+static LOOP_CLASS: Found = Found::new("tress.asyncio._event_loop", "EventLoop");
+
+/// `callable(*positional, **named)`; the values of the names come last.
+///
+/// # Errors
+/// What the call raises.
+fn call_named<'py>(
+    callable: &Bound<'py, PyAny>,
+    arguments: &[*mut PyObject],
+    names: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let positional = arguments.len() - names.len();
+    // SAFETY: all pointers are to live objects, which the callers hold; the last ones belong to the names, which are strings; the
+    // result is a new reference, or null with an exception set. Neither a future nor a task is made by Python code.
+    unsafe {
+        let made = ffi::PyObject_Vectorcall(callable.as_ptr(), arguments.as_ptr(), positional, names.as_ptr());
+        Bound::from_owned_ptr_or_err(callable.py(), made)
+    }
+}
+
+fn names<'py>(py: Python<'py>, place: &'static PyOnceLock<Py<PyTuple>>, all: &[&str]) -> PyResult<Bound<'py, PyTuple>> {
+    let made = place.get_or_try_init(py, || {
+        let all: Vec<_> = all.iter().map(|name| pyo3::types::PyString::intern(py, name)).collect();
+        PyTuple::new(py, all).map(Bound::unbind)
+    })?;
+    Ok(made.bind(py).clone())
+}
+
+static LOOP: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
+static LOOP_AND_MORE: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
+
+/// A future of that loop.
+///
+/// # Errors
+/// What the making raises.
+pub fn future<'py>(owner: &Bound<'py, EventLoop>) -> PyResult<Bound<'py, PyAny>> {
+    let py = owner.py();
+    // Looked up each time, as in the standard library: there are two of each, in C and in Python, and a program may choose.
+    let class = FUTURES.get(py)?.getattr(intern!(py, "Future"))?;
+    call_named(&class, &[owner.as_ptr()], &names(py, &LOOP, &["loop"])?)
+}
+
+/// A task of that loop, where that is all there is to do; None in debug mode, with a task factory, or with other arguments than a
+/// name and a context.
+///
+/// # Errors
+/// RuntimeError when the loop is closed; what the making raises.
+pub fn task<'py>(
+    owner: &Bound<'py, EventLoop>,
+    coro: &Bound<'py, PyAny>,
+    options: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let (py, this) = (owner.py(), owner.get());
+    this.check_open()?;
+    if this.is_debugging() || this.has_task_factory(py) {
+        return Ok(None);
+    }
+    let class = TASKS.get(py)?.getattr(intern!(py, "Task"))?;
+    let Some(options) = options.filter(|options| !options.is_empty()) else {
+        return call_named(&class, &[coro.as_ptr(), owner.as_ptr()], &names(py, &LOOP, &["loop"])?).map(Some);
+    };
+    let name = options.get_item(intern!(py, "name"))?;
+    let context = options.get_item(intern!(py, "context"))?;
+    if usize::from(name.is_some()) + usize::from(context.is_some()) != options.len() {
+        return Ok(None);
+    }
+    let none = py.None().into_bound(py);
+    let (name, context) = (name.unwrap_or_else(|| none.clone()), context.unwrap_or(none));
+    let names = names(py, &LOOP_AND_MORE, &["loop", "name", "context"])?;
+    let arguments = [coro.as_ptr(), owner.as_ptr(), name.as_ptr(), context.as_ptr()];
+    call_named(&class, &arguments, &names).map(Some)
+}
+
+/// The loop that runs in this thread, if it is one of tress's whose methods nobody has overridden.
+///
+/// # Errors
+/// What the look-up raises.
+pub fn running_own<'py>(py: Python<'py>) -> PyResult<Option<Bound<'py, EventLoop>>> {
+    let running = RUNNING_LOOP.get(py)?.call0()?;
+    let is_own = running.get_type().is(LOOP_CLASS.get(py)?);
+    Ok(if is_own { running.cast_into().ok() } else { None })
+}
+
+/// Schedules a coroutine in the running loop, and returns its task.
+#[pyfunction]
+#[pyo3(signature = (coro, **kwargs))]
+pub fn create_task<'py>(
+    coro: &Bound<'py, PyAny>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = coro.py();
+    if let Some(owner) = running_own(py)?
+        && let Some(task) = task(&owner, coro, kwargs)?
+    {
+        return Ok(task);
+    }
+    CREATE_TASK.get(py)?.call((coro,), kwargs)
+}
+
+/// For what `create_task` of the loop leaves to the standard library.
+pub fn standard_task<'py>(
+    owner: &Bound<'py, EventLoop>,
+    coro: &Bound<'py, PyAny>,
+    options: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = owner.py();
+    let method = owner.getattr(intern!(py, "_create_task_standard"))?;
+    method.call((coro,), options)
+}
+
+/// Gives a future its result, unless it has been cancelled meanwhile.
+#[pyfunction]
+pub fn set_result_unless_cancelled(future: &Bound<'_, PyAny>, result: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = future.py();
+    if calls::method(future, intern!(py, "cancelled"), None)?.is_truthy()? {
+        return Ok(());
+    }
+    calls::method(future, intern!(py, "set_result"), Some(result.as_borrowed())).map(drop)
+}

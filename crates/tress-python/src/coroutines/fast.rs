@@ -1,0 +1,191 @@
+//! The common calls of the loop's hottest methods, ahead of the argument parser: see `base::raw`.
+
+use pyo3::ffi::{self, PyObject, Py_ssize_t};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::base::raw::Behind;
+
+use super::event_loop::EventLoop;
+use super::handle::Arguments;
+use super::steps;
+
+static CALL_SOON: Behind = Behind::new();
+static CALL_SOON_THREADSAFE: Behind = Behind::new();
+static CALL_LATER: Behind = Behind::new();
+static CALL_AT: Behind = Behind::new();
+
+/// Puts the entry points in front of the methods.
+pub fn install(py: Python<'_>) -> PyResult<()> {
+    steps::know_own(py);
+    let class = py.get_type::<EventLoop>();
+    // SAFETY: each function checks its arguments, serves `self` of this class, and passes on the rest.
+    unsafe {
+        CALL_SOON.put(&class, "call_soon", call_soon)?;
+        CALL_SOON_THREADSAFE.put(&class, "call_soon_threadsafe", call_soon_threadsafe)?;
+        CALL_LATER.put(&class, "call_later", call_later)?;
+        CALL_AT.put(&class, "call_at", call_at)
+    }
+}
+
+/// The arguments of a call that begins with `before` and a callback: those after it, and the context.
+struct Parsed<'py> {
+    arguments: Arguments,
+    context: Option<Bound<'py, PyAny>>,
+}
+
+/// None where this is not for the entry point.
+///
+/// # Safety
+/// As for an entry point; attached.
+#[inline(always)]
+unsafe fn parse<'py>(
+    py: Python<'py>,
+    arguments: *const *mut PyObject,
+    count: Py_ssize_t,
+    names: *mut PyObject,
+    before: usize,
+) -> Option<Parsed<'py>> {
+    let count = usize::try_from(count).ok()?;
+    if count <= before {
+        return None;
+    }
+    // SAFETY: by the caller's promise there are `count` arguments, then one for each of the names, which are a tuple of strings.
+    unsafe {
+        let context = if names.is_null() {
+            None
+        } else {
+            let name = ffi::PyTuple_GetItem(names, 0);
+            if ffi::PyTuple_Size(names) != 1 || name != intern!(py, "context").as_ptr() {
+                return None;
+            }
+            Some(Bound::from_borrowed_ptr(py, *arguments.add(count)))
+        };
+        let after = before + 1;
+        let arguments = match count - after {
+            0 => Arguments::None,
+            1 => Arguments::One(Bound::from_borrowed_ptr(py, *arguments.add(after)).unbind()),
+            _ => {
+                let all = (after..count).map(|at| Bound::from_borrowed_ptr(py, *arguments.add(at)));
+                Arguments::Many(PyTuple::new(py, all.collect::<Vec<_>>()).ok()?.unbind())
+            }
+        };
+        Some(Parsed { arguments, context })
+    }
+}
+
+/// The result of a method, as the interpreter wants it.
+fn returned<'py>(py: Python<'py>, made: PyResult<Option<Bound<'py, PyAny>>>) -> *mut PyObject {
+    match made {
+        Ok(Some(made)) => made.into_ptr(),
+        Ok(None) => py.None().into_ptr(),
+        Err(error) => {
+            error.restore(py);
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// `call_soon`, and the form for all threads.
+///
+/// # Safety
+/// As for an entry point.
+#[inline(always)]
+unsafe fn soon(
+    behind: &Behind,
+    from_any_thread: bool,
+    slf: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count: Py_ssize_t,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    // The thread is attached; PyO3 is told, as objects may be dropped here.
+    Python::attach(|py| {
+        // SAFETY: the interpreter calls with an instance of the class, and with arguments as announced.
+        unsafe {
+            let Some(parsed) = parse(py, arguments, count, names, 0) else {
+                return behind.call(slf, arguments, count, names);
+            };
+            let this = Borrowed::from_ptr(py, slf).cast_unchecked::<EventLoop>();
+            let callback = Borrowed::from_ptr(py, *arguments);
+            let Parsed { arguments, context } = parsed;
+            let made =
+                EventLoop::call_soon_with(&this, &callback, arguments, context.as_ref(), from_any_thread);
+            returned(py, made)
+        }
+    })
+}
+
+unsafe extern "C" fn call_soon(
+    slf: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count: Py_ssize_t,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: by the protocol.
+    unsafe { soon(&CALL_SOON, false, slf, arguments, count, names) }
+}
+
+unsafe extern "C" fn call_soon_threadsafe(
+    slf: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count: Py_ssize_t,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: by the protocol.
+    unsafe { soon(&CALL_SOON_THREADSAFE, true, slf, arguments, count, names) }
+}
+
+/// `call_later`, `call_at`: `due` makes the time of the first argument.
+///
+/// # Safety
+/// As for an entry point.
+#[inline(always)]
+unsafe fn at(
+    behind: &Behind,
+    method: &str,
+    due: impl FnOnce(&Bound<'_, EventLoop>, &Bound<'_, PyAny>) -> PyResult<f64>,
+    slf: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count: Py_ssize_t,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    // The thread is attached; PyO3 is told, as objects may be dropped here.
+    Python::attach(|py| {
+        // SAFETY: the interpreter calls with an instance of the class, and with arguments as announced.
+        unsafe {
+            let Some(parsed) = parse(py, arguments, count, names, 1) else {
+                return behind.call(slf, arguments, count, names);
+            };
+            let this = Borrowed::from_ptr(py, slf).cast_unchecked::<EventLoop>();
+            let first = Borrowed::from_ptr(py, *arguments);
+            let callback = Borrowed::from_ptr(py, *arguments.add(1));
+            let Parsed { arguments, context } = parsed;
+            let made = due(&this, &first).and_then(|when| {
+                EventLoop::call_at_with(&this, method, when, &callback, arguments, context.as_ref()).map(Some)
+            });
+            returned(py, made)
+        }
+    })
+}
+
+unsafe extern "C" fn call_later(
+    slf: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count: Py_ssize_t,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: by the protocol.
+    unsafe { at(&CALL_LATER, "call_later", EventLoop::due, slf, arguments, count, names) }
+}
+
+unsafe extern "C" fn call_at(
+    slf: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count: Py_ssize_t,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: by the protocol.
+    unsafe { at(&CALL_AT, "call_at", |_, when| EventLoop::when(when), slf, arguments, count, names) }
+}

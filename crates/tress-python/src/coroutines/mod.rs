@@ -1,0 +1,14 @@
+//! The event loop of `tress.asyncio`.
+
+pub mod creating;
+pub mod descriptors;
+pub mod event_loop;
+pub mod fast;
+pub mod gather;
+pub mod handle;
+pub mod lazy;
+pub mod queue;
+pub mod ready;
+pub mod steps;
+pub mod synchronization;
+pub mod transport;

@@ -1,0 +1,258 @@
+//! The queues of `asyncio` as far as nobody waits.
+//!
+//! As in `synchronization`: the public classes are on top of this one and of the standard library's, whose attributes these are. A subclass of the
+//! program's may have overridden anything, and is left to the standard library.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use crate::base::attached::Attached;
+use crate::base::calls;
+
+use super::creating::Found;
+use super::lazy::{Attempt, LazyCoroutine};
+
+static EMPTY: Found = Found::new("asyncio.queues", "QueueEmpty");
+static FULL: Found = Found::new("asyncio.queues", "QueueFull");
+static SHUT_DOWN: Found = Found::new("tress.asyncio._queues", "QueueShutDown");
+
+#[derive(Default)]
+struct State {
+    items: Option<Py<PyAny>>,
+    getters: Option<Py<PyAny>>,
+    putters: Option<Py<PyAny>>,
+    finished: Option<Py<PyAny>>,
+    maxsize: i64,
+    unfinished: i64,
+    is_shut_down: bool,
+    /// Whether items go in and out at the two ends of a deque; otherwise the class has methods for that.
+    is_plain: bool,
+    /// Whether the class is one of tress's own.
+    is_own: bool,
+}
+
+#[pyclass(module = "tress._native", frozen, subclass, weakref)]
+pub struct LoopQueue {
+    state: Attached<State>,
+}
+
+impl LoopQueue {
+    fn held<'py>(&self, py: Python<'py>, which: fn(&State) -> &Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let held = self.state.with(py, |state| which(state).as_ref().map(|held| held.bind(py).clone()));
+        held.ok_or_else(|| pyo3::exceptions::PyAttributeError::new_err("the queue has not been initialised"))
+    }
+
+    fn flags(&self, py: Python<'_>) -> (i64, bool, bool, bool) {
+        self.state.with(py, |state| (state.maxsize, state.is_shut_down, state.is_plain, state.is_own))
+    }
+
+    /// The first of those who wait, and still do, goes on.
+    fn wake(py: Python<'_>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+        while waiters.len()? > 0 {
+            let waiter = calls::method(waiters, intern!(py, "popleft"), None)?;
+            if !calls::method(&waiter, intern!(py, "done"), None)?.is_truthy()? {
+                let none = py.None().into_bound(py);
+                calls::method(&waiter, intern!(py, "set_result"), Some(none.as_borrowed()))?;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an item, if there is one. QueueShutDown if there will be none.
+    pub fn try_get<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (py, this) = (slf.py(), slf.get());
+        let (_, is_shut_down, is_plain, is_own) = this.flags(py);
+        if !is_own {
+            return Ok(None);
+        }
+        let items = this.held(py, |state| &state.items)?;
+        if items.len()? == 0 {
+            if is_shut_down {
+                return Err(PyErr::from_value(SHUT_DOWN.get(py)?.call0()?));
+            }
+            return Ok(None);
+        }
+        let item = if is_plain {
+            calls::method(&items, intern!(py, "popleft"), None)?
+        } else {
+            calls::method(slf, intern!(py, "_get"), None)?
+        };
+        Self::wake(py, &this.held(py, |state| &state.putters)?)?;
+        Ok(Some(item))
+    }
+
+    /// Puts an item, if there is room. QueueShutDown if the queue takes none any more.
+    pub fn try_put(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let (py, this) = (slf.py(), slf.get());
+        let (maxsize, is_shut_down, is_plain, is_own) = this.flags(py);
+        if !is_own {
+            return Ok(false);
+        }
+        if is_shut_down {
+            return Err(PyErr::from_value(SHUT_DOWN.get(py)?.call0()?));
+        }
+        let items = this.held(py, |state| &state.items)?;
+        if maxsize > 0 && i64::try_from(items.len()?).unwrap_or(i64::MAX) >= maxsize {
+            return Ok(false);
+        }
+        if is_plain {
+            calls::method(&items, intern!(py, "append"), Some(item.as_borrowed()))?;
+        } else {
+            calls::method(slf, intern!(py, "_put"), Some(item.as_borrowed()))?;
+        }
+        let was_finished = this.state.with(py, |state| {
+            state.unfinished += 1;
+            state.unfinished == 1
+        });
+        if was_finished {
+            calls::method(&this.held(py, |state| &state.finished)?, intern!(py, "clear"), None)?;
+        }
+        Self::wake(py, &this.held(py, |state| &state.getters)?)?;
+        Ok(true)
+    }
+}
+
+/// A getter and a setter of an attribute that holds an object.
+macro_rules! replace {
+    ($this:ident, $py:ident, $field:ident, $value:ident) => {{
+        let before = $this.state.with($py, |state| std::mem::replace(&mut state.$field, Some($value)));
+        drop(before);
+    }};
+}
+
+#[pymethods]
+impl LoopQueue {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { state: Attached::new(State::default()) }
+    }
+
+    /// Waits until there is an item, takes it out, and returns it.
+    fn get<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
+        LazyCoroutine::object(Attempt::Get, slf.as_any(), None)
+    }
+
+    /// Waits until there is room, and puts an item in.
+    fn put<'py>(slf: &Bound<'py, Self>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, LazyCoroutine>> {
+        LazyCoroutine::object(Attempt::Put, slf.as_any(), Some(item))
+    }
+
+    /// Takes an item out and returns it; QueueEmpty if there is none.
+    fn get_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if !slf.get().flags(py).3 {
+            return slf.call_method0(intern!(py, "_get_nowait_standard"));
+        }
+        Self::try_get(slf)?.ok_or_else(|| match EMPTY.get(py).and_then(|class| class.call0()) {
+            Ok(error) => PyErr::from_value(error),
+            Err(error) => error,
+        })
+    }
+
+    /// Puts an item in; QueueFull if there is no room.
+    fn put_nowait(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        if !slf.get().flags(py).3 {
+            return slf.call_method1(intern!(py, "_put_nowait_standard"), (item,)).map(drop);
+        }
+        if Self::try_put(slf, item)? {
+            return Ok(());
+        }
+        Err(PyErr::from_value(FULL.get(py)?.call0()?))
+    }
+
+    /// Says how the class keeps its items.
+    fn _know_class(&self, py: Python<'_>, is_own: bool, is_plain: bool) {
+        self.state.with(py, |state| (state.is_own, state.is_plain) = (is_own, is_plain));
+    }
+
+    #[getter(_queue)]
+    fn get_items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.held(py, |state| &state.items)
+    }
+
+    #[setter(_queue)]
+    fn set_items(&self, py: Python<'_>, value: Py<PyAny>) {
+        replace!(self, py, items, value);
+    }
+
+    #[getter(_getters)]
+    fn get_getters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.held(py, |state| &state.getters)
+    }
+
+    #[setter(_getters)]
+    fn set_getters(&self, py: Python<'_>, value: Py<PyAny>) {
+        replace!(self, py, getters, value);
+    }
+
+    #[getter(_putters)]
+    fn get_putters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.held(py, |state| &state.putters)
+    }
+
+    #[setter(_putters)]
+    fn set_putters(&self, py: Python<'_>, value: Py<PyAny>) {
+        replace!(self, py, putters, value);
+    }
+
+    #[getter(_finished)]
+    fn get_finished<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.held(py, |state| &state.finished)
+    }
+
+    #[setter(_finished)]
+    fn set_finished(&self, py: Python<'_>, value: Py<PyAny>) {
+        replace!(self, py, finished, value);
+    }
+
+    #[getter(_maxsize)]
+    fn get_maxsize(&self, py: Python<'_>) -> i64 {
+        self.state.with(py, |state| state.maxsize)
+    }
+
+    #[setter(_maxsize)]
+    fn set_maxsize(&self, py: Python<'_>, maxsize: i64) {
+        self.state.with(py, |state| state.maxsize = maxsize);
+    }
+
+    #[getter(_unfinished_tasks)]
+    fn get_unfinished(&self, py: Python<'_>) -> i64 {
+        self.state.with(py, |state| state.unfinished)
+    }
+
+    #[setter(_unfinished_tasks)]
+    fn set_unfinished(&self, py: Python<'_>, count: i64) {
+        self.state.with(py, |state| state.unfinished = count);
+    }
+
+    #[getter(_is_shutdown)]
+    fn get_shut_down(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.is_shut_down)
+    }
+
+    #[setter(_is_shutdown)]
+    fn set_shut_down(&self, py: Python<'_>, is_so: bool) {
+        self.state.with(py, |state| state.is_shut_down = is_so);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let visited = self.state.collected(|state| {
+            visit.call(&state.items)?;
+            visit.call(&state.getters)?;
+            visit.call(&state.putters)?;
+            visit.call(&state.finished)
+        });
+        visited.unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self) {
+        let out = self.state.collected(|state| {
+            (state.items.take(), state.getters.take(), state.putters.take(), state.finished.take())
+        });
+        drop(out);
+    }
+}

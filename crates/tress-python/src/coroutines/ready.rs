@@ -1,0 +1,91 @@
+//! What the loop calls next.
+
+use std::collections::VecDeque;
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use crate::base::calls;
+
+use super::descriptors::{Direction, Watcher};
+use super::event_loop::EventLoop;
+use super::handle::{Arguments, Handle, call_in, ends_loop};
+use super::transport::SocketTransport;
+
+/// One call.
+pub enum Entry {
+    Handle(Py<Handle>),
+    /// One of the interpreter's own, of which nobody has a handle.
+    Bare { callback: Py<PyAny>, arguments: Arguments, context: Py<PyAny> },
+    /// A handle of the standard library's, as a loop in debug mode makes them.
+    Foreign(Py<PyAny>),
+    /// A connection that can be read from.
+    Readable(Py<SocketTransport>),
+    /// A connection that can be written to.
+    Writable(Py<SocketTransport>),
+}
+
+impl Entry {
+    /// What a watcher wants of a descriptor that is ready.
+    pub fn of(py: Python<'_>, watcher: &Watcher, direction: Direction) -> Self {
+        match (watcher, direction) {
+            (Watcher::Handle(handle), _) => Self::Handle(handle.clone_ref(py)),
+            (Watcher::Transport(transport), Direction::Read) => Self::Readable(transport.clone_ref(py)),
+            (Watcher::Transport(transport), Direction::Write) => Self::Writable(transport.clone_ref(py)),
+        }
+    }
+
+    /// Makes the call.
+    ///
+    /// # Errors
+    /// What ends the loop.
+    #[inline]
+    pub fn run(self, owner: &Bound<'_, EventLoop>) -> PyResult<()> {
+        let py = owner.py();
+        match self {
+            // Bound, as they are dropped without a look whether this thread is attached.
+            Self::Handle(handle) => Handle::run(&handle.into_bound(py)),
+            Self::Bare { callback, arguments, context } => {
+                match call_in(context.bind_borrowed(py), callback.bind_borrowed(py), &arguments) {
+                    Ok(()) => {
+                        drop((callback.into_bound(py), context.into_bound(py)));
+                        arguments.drop_attached(py);
+                        Ok(())
+                    }
+                    Err(error) if ends_loop(py, &error) => Err(error),
+                    Err(error) => {
+                        let handle = Handle::new(owner.clone().unbind(), callback, arguments, context).object(py)?;
+                        EventLoop::report(owner, handle.as_any(), error)
+                    }
+                }
+            }
+            Self::Readable(transport) => SocketTransport::run_read(&transport.into_bound(py)),
+            Self::Writable(transport) => SocketTransport::run_write(&transport.into_bound(py)),
+            Self::Foreign(handle) => {
+                calls::method(owner, intern!(py, "_run_handle"), Some(handle.bind_borrowed(py))).map(drop)
+            }
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Handle(handle) => visit.call(handle),
+            Self::Foreign(handle) => visit.call(handle),
+            Self::Readable(transport) | Self::Writable(transport) => visit.call(transport),
+            Self::Bare { callback, arguments, context } => {
+                visit.call(callback)?;
+                visit.call(context)?;
+                match arguments {
+                    Arguments::None => Ok(()),
+                    Arguments::One(only) => visit.call(only),
+                    Arguments::Many(all) => visit.call(all),
+                }
+            }
+        }
+    }
+}
+
+/// For `__traverse__`.
+pub fn traverse(ready: &VecDeque<Entry>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+    ready.iter().try_for_each(|entry| entry.traverse(visit))
+}

@@ -1,0 +1,71 @@
+//! What the interpreter's own Task gives the loop to call, and what tress's own parts give it.
+//!
+//! They are passed to `call_soon` by native code, which throws away the handle that it gets. So the loop makes none for them. The
+//! steps and wake-ups of tasks are known by their names, the first time, and from then on by where they are.
+
+use std::ffi::CStr;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::ffi::{self, PyCFunctionObject, PyMethodDef, PyObject, PyTypeObject};
+use pyo3::prelude::*;
+
+use super::gather::Gathering;
+
+const STEP_NAME: &CStr = c"_asyncio.TaskStepMethWrapper";
+const WAKE_UP_NAME: &CStr = c"task_wakeup";
+
+static STEP: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
+static GATHERING: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
+static WAKE_UP: AtomicPtr<PyMethodDef> = AtomicPtr::new(ptr::null_mut());
+
+/// Has the callbacks of `gather` known; called once.
+pub fn know_own(py: Python<'_>) {
+    GATHERING.store(py.get_type::<Gathering>().as_type_ptr(), Ordering::Relaxed);
+}
+
+/// Whether nobody keeps the handle of a call of this.
+///
+/// # Safety
+/// `callback` is a live object; attached.
+#[inline]
+pub unsafe fn needs_no_handle(callback: *mut PyObject) -> bool {
+    // SAFETY: a live object has a type; a built-in function (checked) begins with the layout that is read.
+    unsafe {
+        let class = ffi::Py_TYPE(callback);
+        if ptr::eq(class, &raw const ffi::PyCFunction_Type) {
+            let definition = (*callback.cast::<PyCFunctionObject>()).m_ml;
+            let known = WAKE_UP.load(Ordering::Relaxed);
+            return definition == known || known.is_null() && is_wake_up(definition);
+        }
+        let known = STEP.load(Ordering::Relaxed);
+        class == known || class == GATHERING.load(Ordering::Relaxed) || known.is_null() && is_step(class)
+    }
+}
+
+/// # Safety
+/// `definition` is one of a built-in function's.
+#[cold]
+unsafe fn is_wake_up(definition: *mut PyMethodDef) -> bool {
+    // SAFETY: a definition has a name, which is a C string, and lives as long as its function.
+    let is_so = unsafe { CStr::from_ptr((*definition).ml_name) } == WAKE_UP_NAME;
+    if is_so {
+        WAKE_UP.store(definition, Ordering::Relaxed);
+    }
+    is_so
+}
+
+/// # Safety
+/// `class` is a live type.
+#[cold]
+unsafe fn is_step(class: *mut PyTypeObject) -> bool {
+    // SAFETY: a type has a name, which is a C string.
+    let is_so = unsafe { CStr::from_ptr((*class).tp_name) } == STEP_NAME;
+    if is_so {
+        // Kept for ever, so that its address stays its own.
+        // SAFETY: a live object; attached.
+        unsafe { ffi::Py_INCREF(class.cast()) };
+        STEP.store(class, Ordering::Relaxed);
+    }
+    is_so
+}

@@ -1,0 +1,663 @@
+//! A connection's transport: reading, writing and what could not be written yet.
+//!
+//! The public class is a Python class on top of this one and of the standard library's transport. That one has everything that is not
+//! hot, and works on the state here: the attributes of its own names.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyString, PyTuple};
+use pyo3::{IntoPyObjectExt, PyTraverseError, PyVisit, ffi, intern};
+
+use crate::base::attached::Attached;
+use crate::base::calls;
+
+use super::descriptors::{Direction, Watcher};
+use super::event_loop::EventLoop;
+use super::handle::ends_loop;
+
+/// So many writes to a connection that is lost are passed over in silence: as in the standard library.
+const SILENT_WRITES: u32 = 5;
+
+/// As many pieces as the kernel takes in one call.
+const MOST_PIECES: usize = 1024;
+
+/// Bytes that are to be written.
+struct Chunk {
+    bytes: Py<PyBytes>,
+    written: usize,
+}
+
+#[derive(Default)]
+struct State {
+    fd: RawFd,
+    owner: Option<Py<EventLoop>>,
+    protocol: Option<Py<PyAny>>,
+    /// Whether the protocol gives the buffer to read into.
+    is_buffered: bool,
+    context: Option<Py<PyAny>>,
+    chunks: VecDeque<Chunk>,
+    /// How many bytes those are.
+    size: usize,
+    high_water: usize,
+    low_water: usize,
+    /// Above 0 the connection is lost; it counts the writes since.
+    lost: u32,
+    is_closing: bool,
+    is_paused: bool,
+    /// Whether no more will be written.
+    is_eof: bool,
+    is_protocol_paused: bool,
+    /// A future for the moment when all is written.
+    empty_waiter: Option<Py<PyAny>>,
+}
+
+#[pyclass(module = "tress._native", frozen, subclass, weakref)]
+pub struct SocketTransport {
+    state: Attached<State>,
+}
+
+/// What came of an attempt to write.
+enum Written {
+    All,
+    Part,
+    Failed(io::Error),
+}
+
+fn is_again(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+fn size_of_call(made: isize) -> io::Result<usize> {
+    usize::try_from(made).map_err(|_| io::Error::last_os_error())
+}
+
+fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the kernel reads so many bytes from there, which are borrowed for the call.
+    size_of_call(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) })
+}
+
+fn receive(fd: RawFd, room: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most so many bytes to there, which are borrowed for the call.
+    size_of_call(unsafe { libc::recv(fd, room.as_mut_ptr().cast(), room.len(), 0) })
+}
+
+impl State {
+    fn push(&mut self, bytes: Py<PyBytes>, written: usize, len: usize) {
+        self.size += len - written;
+        self.chunks.push_back(Chunk { bytes, written });
+    }
+
+    /// Writes what the kernel takes; the chunks that are done with are for the caller to drop.
+    fn flush(&mut self, py: Python<'_>) -> (Written, Vec<Chunk>) {
+        let pieces: Vec<libc::iovec> = self
+            .chunks
+            .iter()
+            .take(MOST_PIECES)
+            .map(|chunk| {
+                let bytes = &chunk.bytes.as_bytes(py)[chunk.written..];
+                libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+            })
+            .collect();
+        // SAFETY: a message without an address or ancillary data is all zeros.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = pieces.as_ptr().cast_mut();
+        message.msg_iovlen = pieces.len();
+        // SAFETY: the kernel reads the pieces, which are of objects that the chunks keep alive, and does not write to them.
+        let sent = size_of_call(unsafe { libc::sendmsg(self.fd, &raw const message, libc::MSG_NOSIGNAL) });
+        let mut sent = match sent {
+            Ok(sent) => sent,
+            Err(error) if is_again(&error) => 0,
+            Err(error) => return (Written::Failed(error), Vec::new()),
+        };
+        self.size -= sent;
+        let mut done = Vec::new();
+        while let Some(first) = self.chunks.front_mut() {
+            let left = first.bytes.as_bytes(py).len() - first.written;
+            if left > sent {
+                first.written += sent;
+                break;
+            }
+            sent -= left;
+            done.extend(self.chunks.pop_front());
+        }
+        (if self.chunks.is_empty() { Written::All } else { Written::Part }, done)
+    }
+}
+
+impl SocketTransport {
+    fn owner<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, EventLoop>> {
+        let owner = self.state.with(py, |state| state.owner.as_ref().map(|owner| owner.clone_ref(py)));
+        owner.map(|owner| owner.into_bound(py)).ok_or_else(|| PyRuntimeError::new_err("the transport has no loop"))
+    }
+
+    fn watch(slf: &Bound<'_, Self>, direction: Direction, is_on: bool) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        let fd = this.state.with(py, |state| state.fd);
+        let watcher = is_on.then(|| Watcher::Transport(slf.clone().unbind()));
+        EventLoop::set_watcher(&this.owner(py)?, fd, direction, watcher).map(drop)
+    }
+
+    fn fatal(slf: &Bound<'_, Self>, error: Bound<'_, PyAny>, message: &str) -> PyResult<()> {
+        let message = PyString::new(slf.py(), message).into_any();
+        calls::method_with_two(slf, intern!(slf.py(), "_fatal_error"), &error, &message).map(drop)
+    }
+
+    fn os_error<'py>(py: Python<'py>, error: &io::Error) -> PyResult<Bound<'py, PyAny>> {
+        let number = error.raw_os_error().unwrap_or(libc::EIO);
+        let os = py.import(intern!(py, "os"))?;
+        let text = os.call_method1(intern!(py, "strerror"), (number,))?;
+        py.get_type::<pyo3::exceptions::PyOSError>().call1((number, text))
+    }
+
+    /// The checks before a write; false where it is passed over.
+    fn may_write(slf: &Bound<'_, Self>, name: &str) -> PyResult<bool> {
+        let (py, this) = (slf.py(), slf.get());
+        let (is_eof, is_waited_for, lost) =
+            this.state.with(py, |state| (state.is_eof, state.empty_waiter.is_some(), state.lost));
+        if is_eof {
+            return Err(PyRuntimeError::new_err(format!("Cannot call {name}() after write_eof()")));
+        }
+        if is_waited_for {
+            return Err(PyRuntimeError::new_err(format!("unable to {name}; sendfile is in progress")));
+        }
+        if lost == 0 {
+            return Ok(true);
+        }
+        if lost >= SILENT_WRITES {
+            let logging = py.import(intern!(py, "asyncio.log"))?;
+            let logger = logging.getattr(intern!(py, "logger"))?;
+            logger.call_method1(intern!(py, "warning"), ("socket.send() raised exception.",))?;
+        }
+        this.state.with(py, |state| state.lost += 1);
+        Ok(false)
+    }
+
+    /// There is more to write than is good: tells the protocol.
+    fn pause_if_full(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let is_full =
+            slf.get().state.with(py, |state| state.size > state.high_water && !state.is_protocol_paused);
+        if is_full {
+            calls::method(slf, intern!(py, "_maybe_pause_protocol"), None)?;
+        }
+        Ok(())
+    }
+
+    /// What is left of a write is kept, and written when there is room.
+    #[cold]
+    fn keep(slf: &Bound<'_, Self>, bytes: Bound<'_, PyBytes>, written: usize) -> PyResult<()> {
+        let py = slf.py();
+        let len = bytes.as_bytes().len();
+        slf.get().state.with(py, |state| state.push(bytes.unbind(), written, len));
+        Self::watch(slf, Direction::Write, true)?;
+        Self::pause_if_full(slf)
+    }
+
+    /// The descriptor can be written to.
+    ///
+    /// # Errors
+    /// What ends the loop.
+    pub fn run_write(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::in_context(slf, Self::write_now)
+    }
+
+    fn write_now(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        let flushed = this.state.with(py, |state| {
+            (state.lost == 0 && !state.chunks.is_empty()).then(|| state.flush(py))
+        });
+        let Some((written, done)) = flushed else { return Ok(()) };
+        drop(done);
+        match written {
+            Written::Failed(error) => {
+                Self::watch(slf, Direction::Write, false)?;
+                this.drop_chunks(py);
+                let error = Self::os_error(py, &error)?;
+                Self::fatal(slf, error.clone(), "Fatal write error on socket transport")?;
+                if let Some(waiter) = this.empty_waiter(py) {
+                    waiter.call_method1(py, intern!(py, "set_exception"), (error,))?;
+                }
+                return Ok(());
+            }
+            Written::All | Written::Part => {}
+        }
+        let is_low = this.state.with(py, |state| state.is_protocol_paused && state.size <= state.low_water);
+        if is_low {
+            calls::method(slf, intern!(py, "_maybe_resume_protocol"), None)?; // which may write
+        }
+        let (is_empty, ends, is_eof) = this.state.with(py, |state| {
+            let is_empty = state.chunks.is_empty();
+            let ends = is_empty && state.is_closing && state.lost == 0;
+            state.lost += u32::from(ends);
+            (is_empty, ends, state.is_eof)
+        });
+        if is_empty {
+            Self::watch(slf, Direction::Write, false)?;
+            if let Some(waiter) = this.empty_waiter(py) {
+                waiter.call_method1(py, intern!(py, "set_result"), (py.None(),))?;
+            }
+            if ends {
+                let none = py.None().into_bound(py);
+                calls::method(slf, intern!(py, "_call_connection_lost"), Some(none.as_borrowed()))?;
+            } else if is_eof {
+                slf.getattr(intern!(py, "_sock"))?.call_method1(intern!(py, "shutdown"), (libc::SHUT_WR,))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn empty_waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py)))
+    }
+
+    pub fn drop_chunks(&self, py: Python<'_>) {
+        let chunks = self.state.with(py, |state| {
+            state.size = 0;
+            std::mem::take(&mut state.chunks)
+        });
+        drop(chunks);
+    }
+
+    /// The descriptor can be read from.
+    ///
+    /// # Errors
+    /// What ends the loop.
+    pub fn run_read(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::in_context(slf, Self::read_now)
+    }
+
+    /// Runs `f` in the context in which the transport was made; what is no end of the loop goes to its exception handler.
+    #[inline]
+    fn in_context(slf: &Bound<'_, Self>, f: fn(&Bound<'_, Self>) -> PyResult<()>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        let context = this.state.with(py, |state| state.context.as_ref().map(|context| context.clone_ref(py)));
+        let Some(context) = context.map(|context| context.into_bound(py)) else { return f(slf) };
+        // SAFETY: a context, as `open` has made it.
+        if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
+            return Err(PyErr::fetch(py));
+        }
+        let done = f(slf);
+        // SAFETY: it was entered above, and whatever has been entered since has been left.
+        if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
+            return Err(PyErr::fetch(py));
+        }
+        match done {
+            Err(error) if !ends_loop(py, &error) => {
+                let about = PyDict::new(py);
+                about.set_item("message", "Exception in a transport")?;
+                about.set_item("exception", error.into_value(py))?;
+                about.set_item("transport", slf)?;
+                let name = intern!(py, "call_exception_handler");
+                let owner = this.owner(py)?;
+                calls::method(&owner, name, Some(about.as_any().as_borrowed())).map(drop)
+            }
+            done => done,
+        }
+    }
+
+    fn read_now(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        let reading = this.state.with(py, |state| {
+            let reads = state.lost == 0 && !state.is_paused && !state.is_closing;
+            let protocol = state.protocol.as_ref().map(|protocol| protocol.clone_ref(py));
+            reads.then_some((state.fd, protocol, state.is_buffered))
+        });
+        let Some((fd, Some(protocol), is_buffered)) = reading else { return Ok(()) };
+        let protocol = protocol.into_bound(py);
+        if is_buffered {
+            return Self::read_into_buffer(slf, fd, &protocol);
+        }
+        let received = this.owner(py)?.get().with_scratch(py, |scratch| {
+            receive(fd, scratch).map(|count| PyBytes::new(py, &scratch[..count]))
+        });
+        let data = match received {
+            Ok(data) => data,
+            Err(error) if is_again(&error) => return Ok(()),
+            Err(error) => {
+                let error = Self::os_error(py, &error)?;
+                return Self::fatal(slf, error, "Fatal read error on socket transport");
+            }
+        };
+        if data.as_bytes().is_empty() {
+            return calls::method(slf, intern!(py, "_read_ready__on_eof"), None).map(drop);
+        }
+        let told =
+            calls::method(&protocol, intern!(py, "data_received"), Some(data.as_any().as_borrowed()));
+        match told {
+            Ok(_) => Ok(()),
+            Err(error) if ends_loop(py, &error) => Err(error),
+            Err(error) => {
+                let error = error.into_value(py).into_bound(py).into_any();
+                Self::fatal(slf, error, "Fatal error: protocol.data_received() call failed.")
+            }
+        }
+    }
+
+    fn read_into_buffer(slf: &Bound<'_, Self>, fd: RawFd, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let fatal = |error: PyErr, message| {
+            if ends_loop(py, &error) {
+                return Err(error);
+            }
+            Self::fatal(slf, error.into_value(py).into_bound(py).into_any(), message)
+        };
+        let any_size = (-1).into_bound_py_any(py)?;
+        let given = calls::method(protocol, intern!(py, "get_buffer"), Some(any_size.as_borrowed())).and_then(|given| {
+            let room = Room::of(&given)?;
+            if room.len() == 0 {
+                return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+            }
+            Ok(room)
+        });
+        let received = match given {
+            Ok(mut room) => receive(fd, room.bytes()),
+            Err(error) => return fatal(error, "Fatal error: protocol.get_buffer() call failed."),
+        };
+        match received {
+            Ok(0) => calls::method(slf, intern!(py, "_read_ready__on_eof"), None).map(drop),
+            Ok(count) => {
+                let count = count.into_bound_py_any(py)?;
+                match calls::method(protocol, intern!(py, "buffer_updated"), Some(count.as_borrowed())) {
+                    Ok(_) => Ok(()),
+                    Err(error) => fatal(error, "Fatal error: protocol.buffer_updated() call failed."),
+                }
+            }
+            Err(error) if is_again(&error) => Ok(()),
+            Err(error) => {
+                let error = Self::os_error(py, &error)?;
+                Self::fatal(slf, error, "Fatal read error on socket transport")
+            }
+        }
+    }
+}
+
+/// A buffer to read into.
+struct Room(ffi::Py_buffer);
+
+impl Room {
+    fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        // SAFETY: the structure is filled in by the interpreter, which reads nothing of it; released in `drop`.
+        unsafe {
+            let mut view = std::mem::zeroed();
+            if ffi::PyObject_GetBuffer(object.as_ptr(), &raw mut view, ffi::PyBUF_WRITABLE) != 0 {
+                return Err(PyErr::fetch(object.py()));
+            }
+            Ok(Self(view))
+        }
+    }
+
+    fn len(&self) -> usize {
+        usize::try_from(self.0.len).unwrap_or(0)
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: a simple, writable buffer is so many bytes in a row, which stay where they are until it is released. Others may
+        // write to them as well, but not while this thread holds the interpreter lock.
+        unsafe { std::slice::from_raw_parts_mut(self.0.buf.cast(), self.len()) }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // SAFETY: it was got in `of`; this thread is attached, as rooms do not leave the functions that make them.
+        unsafe { ffi::PyBuffer_Release(&raw mut self.0) };
+    }
+}
+
+/// The bytes of an argument: itself, or a snapshot of what can change.
+fn bytes_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    if let Ok(bytes) = data.cast::<PyBytes>() {
+        return Ok(bytes.clone());
+    }
+    if data.is_instance_of::<PyByteArray>() || data.is_instance_of::<PyMemoryView>() {
+        // SAFETY: attached; the result is a new reference to a bytes object, or null with an exception set.
+        return unsafe {
+            Bound::from_owned_ptr_or_err(data.py(), ffi::PyBytes_FromObject(data.as_ptr()))
+                .map(|bytes| bytes.cast_into_unchecked())
+        };
+    }
+    Err(PyTypeError::new_err(format!(
+        "data argument must be a bytes, bytearray, or memoryview object, not '{}'",
+        data.get_type().name()?
+    )))
+}
+
+#[pymethods]
+impl SocketTransport {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { state: Attached::new(State::default()) }
+    }
+
+    /// Writes `data`, as much as the kernel takes at once; the rest follows when there is room.
+    fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        let bytes = bytes_of(data)?;
+        if !Self::may_write(slf, "write")? || bytes.as_bytes().is_empty() {
+            return Ok(());
+        }
+        let fd = this.state.with(py, |state| state.chunks.is_empty().then_some(state.fd));
+        let Some(fd) = fd else {
+            let len = bytes.as_bytes().len();
+            this.state.with(py, |state| state.push(bytes.unbind(), 0, len));
+            return Self::pause_if_full(slf);
+        };
+        match send(fd, bytes.as_bytes()) {
+            Ok(sent) if sent == bytes.as_bytes().len() => Ok(()),
+            Ok(sent) => Self::keep(slf, bytes, sent),
+            Err(error) if is_again(&error) => Self::keep(slf, bytes, 0),
+            Err(error) => {
+                let error = Self::os_error(py, &error)?;
+                Self::fatal(slf, error, "Fatal write error on socket transport")
+            }
+        }
+    }
+
+    /// Writes all of the items, in one go as far as the kernel takes it.
+    fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        let mut chunks = Vec::new();
+        for data in list_of_data.try_iter()? {
+            chunks.push(bytes_of(&data?)?);
+        }
+        chunks.retain(|bytes| !bytes.as_bytes().is_empty());
+        if !Self::may_write(slf, "writelines")? || chunks.is_empty() {
+            return Ok(());
+        }
+        let was_empty = this.state.with(py, |state| {
+            let was_empty = state.chunks.is_empty();
+            for bytes in chunks {
+                let len = bytes.as_bytes().len();
+                state.push(bytes.unbind(), 0, len);
+            }
+            was_empty
+        });
+        if was_empty {
+            Self::write_now(slf)?;
+            if this.state.with(py, |state| !state.chunks.is_empty()) {
+                Self::watch(slf, Direction::Write, true)?;
+            }
+        }
+        Self::pause_if_full(slf)
+    }
+
+    /// How many bytes are still to be written.
+    fn get_write_buffer_size(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.size)
+    }
+
+    fn _read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::read_now(slf)
+    }
+
+    /// Has the loop read from now on, unless reading is paused.
+    fn _add_reader(slf: &Bound<'_, Self>, _fd: &Bound<'_, PyAny>, _callback: &Bound<'_, PyAny>) -> PyResult<()> {
+        let reads = slf.get().state.with(slf.py(), |state| !state.is_closing && !state.is_paused);
+        if reads { Self::watch(slf, Direction::Read, true) } else { Ok(()) }
+    }
+
+    fn _clear_buffer(&self, py: Python<'_>) {
+        self.drop_chunks(py);
+    }
+
+    fn _buffer_len(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.chunks.len())
+    }
+
+    // The state, by the standard library's names.
+
+    #[getter(_closing)]
+    fn get_closing(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.is_closing)
+    }
+
+    #[setter(_closing)]
+    fn set_closing(&self, py: Python<'_>, value: bool) {
+        self.state.with(py, |state| state.is_closing = value);
+    }
+
+    #[getter(_paused)]
+    fn get_paused(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.is_paused)
+    }
+
+    #[setter(_paused)]
+    fn set_paused(&self, py: Python<'_>, value: bool) {
+        self.state.with(py, |state| state.is_paused = value);
+    }
+
+    #[getter(_eof)]
+    fn get_eof(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.is_eof)
+    }
+
+    #[setter(_eof)]
+    fn set_eof(&self, py: Python<'_>, value: bool) {
+        self.state.with(py, |state| state.is_eof = value);
+    }
+
+    #[getter(_protocol_paused)]
+    fn get_protocol_paused(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.is_protocol_paused)
+    }
+
+    #[setter(_protocol_paused)]
+    fn set_protocol_paused(&self, py: Python<'_>, value: bool) {
+        self.state.with(py, |state| state.is_protocol_paused = value);
+    }
+
+    #[getter(_conn_lost)]
+    fn get_lost(&self, py: Python<'_>) -> u32 {
+        self.state.with(py, |state| state.lost)
+    }
+
+    #[setter(_conn_lost)]
+    fn set_lost(&self, py: Python<'_>, value: u32) {
+        self.state.with(py, |state| state.lost = value);
+    }
+
+    #[getter(_high_water)]
+    fn get_high_water(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.high_water)
+    }
+
+    #[setter(_high_water)]
+    fn set_high_water(&self, py: Python<'_>, value: usize) {
+        self.state.with(py, |state| state.high_water = value);
+    }
+
+    #[getter(_low_water)]
+    fn get_low_water(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.low_water)
+    }
+
+    #[setter(_low_water)]
+    fn set_low_water(&self, py: Python<'_>, value: usize) {
+        self.state.with(py, |state| state.low_water = value);
+    }
+
+    #[getter(_sock_fd)]
+    fn get_fd(&self, py: Python<'_>) -> RawFd {
+        self.state.with(py, |state| state.fd)
+    }
+
+    #[setter(_sock_fd)]
+    fn set_fd(&self, py: Python<'_>, value: RawFd) {
+        self.state.with(py, |state| state.fd = value);
+    }
+
+    #[getter(_loop)]
+    fn get_owner(&self, py: Python<'_>) -> Option<Py<EventLoop>> {
+        self.state.with(py, |state| state.owner.as_ref().map(|owner| owner.clone_ref(py)))
+    }
+
+    /// With a loop, when the transport is made, comes the context of its callbacks: a copy of the present one.
+    #[setter(_loop)]
+    fn set_owner(&self, py: Python<'_>, owner: Option<Py<EventLoop>>) -> PyResult<()> {
+        let context = match &owner {
+            None => None,
+            // SAFETY: attached; the result is a new reference, or null with an exception set.
+            Some(_) => Some(unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? }.unbind()),
+        };
+        let replaced = self.state.with(py, |state| {
+            (std::mem::replace(&mut state.owner, owner), std::mem::replace(&mut state.context, context))
+        });
+        drop(replaced);
+        Ok(())
+    }
+
+    #[getter(_protocol)]
+    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+    }
+
+    #[setter(_protocol)]
+    fn set_protocol_attribute(&self, py: Python<'_>, protocol: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let is_buffered = match &protocol {
+            None => false,
+            Some(protocol) => {
+                let buffered = py.import(intern!(py, "asyncio.protocols"))?.getattr(intern!(py, "BufferedProtocol"))?;
+                protocol.is_instance(&buffered)?
+            }
+        };
+        let replaced = self.state.with(py, |state| {
+            state.is_buffered = is_buffered;
+            std::mem::replace(&mut state.protocol, protocol.map(Bound::unbind))
+        });
+        drop(replaced);
+        Ok(())
+    }
+
+    #[getter(_empty_waiter)]
+    fn get_empty_waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.empty_waiter(py)
+    }
+
+    #[setter(_empty_waiter)]
+    fn set_empty_waiter(&self, py: Python<'_>, waiter: Option<Py<PyAny>>) {
+        let replaced = self.state.with(py, |state| std::mem::replace(&mut state.empty_waiter, waiter));
+        drop(replaced);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let visited = self.state.collected(|state| {
+            visit.call(&state.owner)?;
+            visit.call(&state.protocol)?;
+            visit.call(&state.context)?;
+            visit.call(&state.empty_waiter)
+        });
+        visited.unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self) {
+        let out = self.state.collected(|state| {
+            (state.owner.take(), state.protocol.take(), state.context.take(), state.empty_waiter.take())
+        });
+        drop(out);
+    }
+}

@@ -1,0 +1,241 @@
+"""The event loop: turns, calls, timers and the watching of descriptors are native.
+
+The rest is the standard library's loop, from which it inherits: whatever is made of those.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import signal
+import sys
+import threading
+from asyncio import base_events, coroutines, events, format_helpers, unix_events
+from selectors import EVENT_READ, EVENT_WRITE
+
+from tress import _native
+from tress.asyncio._socket_transport import SocketTransport
+from tress.concurrent.futures.thread import ThreadPoolExecutor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Executor
+    from contextvars import Context
+    from socket import socket
+    from typing import Any
+
+    from _typeshed import FileDescriptorLike
+
+_logger = logging.getLogger("asyncio")
+# Of the frames at the end of where a handle was made, those that nobody wants to see.
+_OWN_FILES = frozenset({__file__, events.__file__})
+_HAS_SETUP = sys.version_info >= (3, 13)
+
+# Private parts of the standard library's loop, which is a base of ours.
+_events: Any = events
+_coroutines: Any = coroutines
+_base_events: Any = base_events
+_format_callback: Any = format_helpers._format_callback_source
+_StandardLoop: Any = unix_events._UnixSelectorEventLoop
+
+
+class _Selector(selectors.BaseSelector):
+    """What the loop watches, as its `_selector`: to look at."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
+
+    def register(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> Any:
+        raise NotImplementedError("use the loop's add_reader and add_writer")
+
+    def unregister(self, fileobj: FileDescriptorLike) -> Any:
+        raise NotImplementedError("use the loop's remove_reader and remove_writer")
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        raise NotImplementedError("the loop looks for itself")
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        keys = {}
+        for fd, (reader, writer) in self._loop._watched().items():
+            mask = EVENT_READ * (reader is not None) | EVENT_WRITE * (writer is not None)
+            keys[fd] = selectors.SelectorKey(fd, fd, mask, (reader, writer))
+        return keys
+
+    def fileno(self) -> int:
+        """The descriptor that is ready when one of the watched is."""
+        return self._loop._poller_fileno()
+
+    def close(self) -> None:
+        self._loop._drop_all()
+
+
+class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
+    """An event loop, as `asyncio.SelectorEventLoop`: a `loop_factory`.
+
+    For a selector of the caller's own, a loop of the standard library's is made.
+    """
+
+    __module__ = "tress.asyncio"
+
+    if TYPE_CHECKING:
+        _thread_id: int | None
+        _default_executor: Executor | None
+
+    def __new__(cls, selector: selectors.BaseSelector | None = None) -> Any:
+        if selector is not None:
+            return _StandardLoop(selector)
+        return super().__new__(cls)
+
+    def __init__(self, selector: None = None) -> None:
+        super().__init__(_Selector(self))
+
+    _create_task_standard = _StandardLoop.create_task
+
+    def run_forever(self) -> None:
+        """Run until `stop` is called."""
+        self._run_forever_setup()
+        try:
+            with _Wakeup(self):
+                if self._run_once == _native.EventLoop._run_once.__get__(self):
+                    self._run_turns()
+                else:  # somebody has put another in its place
+                    while True:
+                        self._run_once()
+                        if self._stopping:
+                            break
+        finally:
+            self._run_forever_cleanup()
+
+    if not _HAS_SETUP:
+
+        def _run_forever_setup(self) -> None:
+            self._check_closed()
+            self._check_running()
+            self._set_coroutine_origin_tracking(self._debug)
+            self._old_agen_hooks = sys.get_asyncgen_hooks()
+            self._thread_id = threading.get_ident()
+            sys.set_asyncgen_hooks(
+                firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook
+            )
+            _events._set_running_loop(self)
+
+        def _run_forever_cleanup(self) -> None:
+            self._stopping = False
+            self._thread_id = None
+            _events._set_running_loop(None)
+            self._set_coroutine_origin_tracking(False)
+            sys.set_asyncgen_hooks(*self._old_agen_hooks)
+
+    def _make_socket_transport(
+        self,
+        sock: socket,
+        protocol: Any,
+        waiter: Any = None,
+        *,
+        extra: Any = None,
+        server: Any = None,
+    ) -> Any:
+        if self._debug:
+            # The standard library's tells more.
+            return super()._make_socket_transport(
+                sock, protocol, waiter, extra=extra, server=server
+            )
+        self._ensure_fd_no_transport(sock)
+        return SocketTransport(self, sock, protocol, waiter, extra, server)
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[..., Any], *args: Any
+    ) -> Any:
+        """As the standard library's; without an executor, in a pool of tress's threads."""
+        if executor is None and self._default_executor is None and not self._closed:
+            self._default_executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+        return super().run_in_executor(executor, func, *args)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """As the standard library's."""
+        removed: bool = super().remove_signal_handler(sig)
+        if removed and self._thread_id == threading.get_ident():
+            _Wakeup(self).__enter__()
+        return removed
+
+    def _handle_in_debug_mode(
+        self,
+        method: str,
+        when: float | None,
+        callback: Callable[..., object],
+        arguments: tuple[Any, ...],
+        context: Context | None,
+    ) -> events.Handle:
+        """A handle of the standard library's, which knows where it was made."""
+        if method != "call_soon_threadsafe":
+            self._check_thread()
+        self._check_callback(callback, "call_at" if when is not None else method)
+        handle: Any
+        if when is not None:
+            handle = events.TimerHandle(when, callback, arguments, self, context)
+            handle._scheduled = True
+        else:
+            kind = events.Handle
+            if method == "call_soon_threadsafe":
+                kind = getattr(events, "_ThreadSafeHandle", kind)
+            handle = kind(callback, arguments, self, context)
+            self._add_callback(handle)
+        traceback = handle._source_traceback
+        while traceback and traceback[-1].filename in _OWN_FILES:
+            del traceback[-1]
+        made: events.Handle = handle
+        return made
+
+    def _run_handle(self, handle: Any) -> None:
+        """Call what a handle of the standard library's is for."""
+        if handle._cancelled:
+            return
+        try:
+            self._current_handle = handle
+            began = self.time()
+            handle._run()
+            took = self.time() - began
+            if self._debug and took >= self.slow_callback_duration:
+                _logger.warning(
+                    "Executing %s took %.3f seconds", _base_events._format_handle(handle), took
+                )
+        finally:
+            self._current_handle = None
+            # The frame may be kept, by the traceback of a task that the handle is of.
+            del handle
+
+    def _report_failed_call(self, handle: Any, error: BaseException) -> None:
+        """Tell the exception handler of what a call has raised."""
+        debug = {"debug": self._debug} if sys.version_info >= (3, 14) else {}
+        called = _format_callback(handle._callback, handle._args, **debug)
+        self.call_exception_handler(
+            {"message": f"Exception in callback {called}", "exception": error, "handle": handle}
+        )
+
+
+class _Wakeup:
+    """Has signals wake a running loop: a signal in the moment before it sleeps must not be lost.
+
+    Where the program has a descriptor of its own for that, that stays.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._is_set = False
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        try:
+            before = signal.set_wakeup_fd(self._loop._csock.fileno(), warn_on_full_buffer=False)
+        except ValueError:  # the main thread of another interpreter
+            return
+        if before == -1:
+            self._is_set = True
+        else:
+            signal.set_wakeup_fd(before)
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_set and not self._loop._signal_handlers:
+            signal.set_wakeup_fd(-1)

@@ -1,0 +1,70 @@
+"""The transport of a connection: reading and writing are native.
+
+The rest, from closing to what happens at the end of the stream, is done by the methods of the
+standard library's transport, which work on the native state. It cannot be a base: the classes of
+`asyncio.transports` have slots, and so a layout of their own. So its methods are taken over one by
+one, and `__class__` tells what it stands for.
+"""
+
+from __future__ import annotations
+
+from asyncio import selector_events
+from types import FunctionType, MemberDescriptorType
+
+from tress import _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_StandardTransport: Any = selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
+
+
+class _Buffer:
+    """What is still to be written, as far as the standard library's transport looks at it."""
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, transport: SocketTransport) -> None:
+        self._transport = transport
+
+    def __len__(self) -> int:
+        return self._transport._buffer_len()
+
+    def clear(self) -> None:
+        self._transport._clear_buffer()
+
+
+class SocketTransport(_native.SocketTransport):
+    """A connection, as `asyncio.Transport`."""
+
+    __module__ = "tress.asyncio"
+
+    @property
+    def __class__(self) -> Any:
+        return _StandardTransport
+
+    @__class__.setter
+    def __class__(self, _: object) -> None:
+        raise TypeError("the class of a transport cannot be changed")
+
+    @property
+    def _buffer(self) -> _Buffer:
+        return _Buffer(self)
+
+    @_buffer.setter
+    def _buffer(self, _: object) -> None:
+        """The standard library's own, which is not used."""
+
+
+def _take_over(names: set[str]) -> None:
+    for kind in _StandardTransport.__mro__[:-1]:
+        for name, value in vars(kind).items():
+            is_slot = isinstance(value, MemberDescriptorType)
+            is_wanted = isinstance(value, FunctionType) or not (is_slot or name.startswith("__"))
+            if is_wanted and name not in names:
+                names.add(name)
+                setattr(SocketTransport, name, value)
+
+
+_take_over({*vars(SocketTransport), *vars(_native.SocketTransport)})

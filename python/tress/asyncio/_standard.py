@@ -1,0 +1,17 @@
+"""Functions of the standard `asyncio`, as they were before anything was installed."""
+
+from __future__ import annotations
+
+from asyncio.tasks import create_task as create_task, gather as gather
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+
+def raise_thrown(kind: Any, value: Any = None, traceback: Any = None) -> NoReturn:
+    """Raise what is thrown into a coroutine that has not begun."""
+    error = kind if isinstance(kind, BaseException) else value
+    if not isinstance(error, BaseException):
+        error = kind() if error is None else kind(error)
+    raise error.with_traceback(traceback) if traceback is not None else error
