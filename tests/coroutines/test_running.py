@@ -99,6 +99,17 @@ def test_the_wake_up_descriptor_of_the_program_s_stays(loop: Any) -> None:
         os.close(writing)
 
 
+def test_a_handler_that_removes_itself_leaves_nothing_behind(loop: Any) -> None:
+    def handle() -> None:
+        assert loop.remove_signal_handler(signal.SIGUSR1)
+        loop.stop()
+
+    loop.add_signal_handler(signal.SIGUSR1, handle)
+    signal.raise_signal(signal.SIGUSR1)
+    loop.run_forever()
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 SLEEPS = """
 import sys
 import tress.asyncio as asyncio

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import tress.asyncio
 from tests.coroutines.conftest import turn
 
 
@@ -111,3 +112,17 @@ def test_a_timer_that_is_called_is_scheduled_no_more(loop: Any) -> None:
     assert handle._scheduled
     loop.run_forever()
     assert not handle._scheduled
+
+
+def test_a_subclass_may_have_another_clock() -> None:
+    class Frozen(tress.asyncio.EventLoop):
+        def time(self) -> float:
+            return 5.0
+
+    loop = Frozen()
+    try:
+        handle = loop.call_later(10, print)
+        assert handle.when() == 15.0
+        handle.cancel()
+    finally:
+        loop.close()

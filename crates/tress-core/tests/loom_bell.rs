@@ -16,7 +16,12 @@ struct Loop {
 
 impl Loop {
     fn new() -> Arc<Self> {
-        Arc::new(Self { bell: Bell::new(), to_do: Mutex::new(0), wakes: Mutex::new(0), woken: Condvar::new() })
+        Arc::new(Self {
+            bell: Bell::new(),
+            to_do: Mutex::new(0),
+            wakes: Mutex::new(0),
+            woken: Condvar::new(),
+        })
     }
 
     fn give(&self) {

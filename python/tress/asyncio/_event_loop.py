@@ -88,6 +88,8 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
         return super().__new__(cls)
 
     def __init__(self, selector: None = None) -> None:
+        self._wakeup: _Wakeup | None = None
+        self._find_clock()
         super().__init__(_Selector(self))
 
     _create_task_standard = _StandardLoop.create_task
@@ -95,6 +97,7 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
     def run_forever(self) -> None:
         """Run until `stop` is called."""
         self._run_forever_setup()
+        self._find_clock()
         try:
             with _Wakeup(self):
                 if self._run_once == _native.EventLoop._run_once.__get__(self):
@@ -155,9 +158,14 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
     def remove_signal_handler(self, sig: int) -> bool:
         """As the standard library's."""
         removed: bool = super().remove_signal_handler(sig)
-        if removed and self._thread_id == threading.get_ident():
-            _Wakeup(self).__enter__()
+        if self._wakeup is not None:
+            self._wakeup.begin()  # the standard library has ended it, with the last handler
         return removed
+
+    def _find_clock(self) -> None:
+        """A program may have another `time`, in a subclass or set on the class."""
+        is_own = "time" in vars(self) or type(self).time is not _native.EventLoop.time
+        self._know_clock(is_own)
 
     def _handle_in_debug_mode(
         self,
@@ -222,20 +230,27 @@ class _Wakeup:
 
     def __init__(self, loop: Any) -> None:
         self._loop = loop
-        self._is_set = False
+        self._is_ours = False
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
+        """Unless another descriptor is there, have signals written into the loop's."""
         if threading.current_thread() is not threading.main_thread():
             return
+        own = self._loop._csock.fileno()
         try:
-            before = signal.set_wakeup_fd(self._loop._csock.fileno(), warn_on_full_buffer=False)
+            before = signal.set_wakeup_fd(own, warn_on_full_buffer=False)
         except ValueError:  # the main thread of another interpreter
             return
-        if before == -1:
-            self._is_set = True
-        else:
+        self._is_ours = before in (-1, own)
+        if not self._is_ours:
             signal.set_wakeup_fd(before)
 
+    def __enter__(self) -> None:
+        self._loop._wakeup = self
+        self.begin()
+
     def __exit__(self, *_: object) -> None:
-        if self._is_set and not self._loop._signal_handlers:
+        self._loop._wakeup = None
+        # With handlers it stays, as the standard library has it.
+        if self._is_ours and not self._loop._signal_handlers:
             signal.set_wakeup_fd(-1)

@@ -99,8 +99,10 @@ impl<T> Timers<T> {
     /// Takes out all that `is_cancelled`.
     pub fn sweep(&mut self, is_cancelled: impl Fn(&T) -> bool) -> Vec<T> {
         self.cancelled = 0;
-        let (out, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.heap).into_vec().into_iter().partition(|entry| is_cancelled(&entry.value));
+        let (out, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.heap)
+            .into_vec()
+            .into_iter()
+            .partition(|entry| is_cancelled(&entry.value));
         self.heap = kept.into();
         out.into_iter().map(|entry| entry.value).collect()
     }

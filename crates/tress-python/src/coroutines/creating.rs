@@ -49,12 +49,17 @@ fn call_named<'py>(
     // SAFETY: all pointers are to live objects, which the callers hold; the last ones belong to the names, which are strings; the
     // result is a new reference, or null with an exception set. Neither a future nor a task is made by Python code.
     unsafe {
-        let made = ffi::PyObject_Vectorcall(callable.as_ptr(), arguments.as_ptr(), positional, names.as_ptr());
+        let made =
+            ffi::PyObject_Vectorcall(callable.as_ptr(), arguments.as_ptr(), positional, names.as_ptr());
         Bound::from_owned_ptr_or_err(callable.py(), made)
     }
 }
 
-fn names<'py>(py: Python<'py>, place: &'static PyOnceLock<Py<PyTuple>>, all: &[&str]) -> PyResult<Bound<'py, PyTuple>> {
+fn names<'py>(
+    py: Python<'py>,
+    place: &'static PyOnceLock<Py<PyTuple>>,
+    all: &[&str],
+) -> PyResult<Bound<'py, PyTuple>> {
     let made = place.get_or_try_init(py, || {
         let all: Vec<_> = all.iter().map(|name| pyo3::types::PyString::intern(py, name)).collect();
         PyTuple::new(py, all).map(Bound::unbind)

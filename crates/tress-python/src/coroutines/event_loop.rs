@@ -131,7 +131,10 @@ impl EventLoop {
         context: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = arguments.tuple(slf.py())?;
-        slf.call_method1(intern!(slf.py(), "_handle_in_debug_mode"), (method, when, callback, arguments, context))
+        slf.call_method1(
+            intern!(slf.py(), "_handle_in_debug_mode"),
+            (method, when, callback, arguments, context),
+        )
     }
 
     /// What all forms of `call_soon` do. None stands for a handle that nobody wants.
@@ -230,9 +233,9 @@ impl EventLoop {
 
     /// One of the timers has been cancelled. When most are, they are taken out.
     pub fn note_cancelled_timer(&self, py: Python<'_>) {
-        let out = self.timers.with(py, |timers| {
-            timers.note_cancelled().then(|| timers.sweep(|timer| timer.is_cancelled(py)))
-        });
+        let out = self
+            .timers
+            .with(py, |timers| timers.note_cancelled().then(|| timers.sweep(|timer| timer.is_cancelled(py))));
         for timer in out.into_iter().flatten() {
             if let Timer::Own(handle) = &timer {
                 handle.get().note_taken();
@@ -388,7 +391,10 @@ impl EventLoop {
                 this.check_open()?;
                 let context = context_or_copy(py, None)?;
                 let arguments = Arguments::of(arguments);
-                Some(Handle::new(slf.clone().unbind(), callback.clone().unbind(), arguments, context).object(py)?)
+                Some(
+                    Handle::new(slf.clone().unbind(), callback.clone().unbind(), arguments, context)
+                        .object(py)?,
+                )
             }
         };
         let watcher = handle.as_ref().map(|handle| Watcher::Handle(handle.clone().unbind()));
@@ -648,7 +654,8 @@ impl EventLoop {
             descriptors
                 .all()
                 .map(|(fd, reader, writer)| {
-                    let [reader, writer] = [reader, writer].map(|watcher| watcher.map(|one| one.clone_ref(py)));
+                    let [reader, writer] =
+                        [reader, writer].map(|watcher| watcher.map(|one| one.clone_ref(py)));
                     (fd, reader.map(Watcher::into_any), writer.map(Watcher::into_any))
                 })
                 .collect()
@@ -681,6 +688,11 @@ impl EventLoop {
     /// Wakes the loop, from any thread.
     fn _write_to_self(&self, py: Python<'_>) {
         self.ring(py);
+    }
+
+    /// Says whether `time` is the program's own.
+    fn _know_clock(&self, is_own: bool) {
+        self.has_own_clock.store(is_own, Ordering::Relaxed);
     }
 
     /// Forgets all calls, and gives back the descriptors: the loop is closed.

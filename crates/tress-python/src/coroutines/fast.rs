@@ -1,6 +1,6 @@
 //! The common calls of the loop's hottest methods, ahead of the argument parser: see `base::raw`.
 
-use pyo3::ffi::{self, PyObject, Py_ssize_t};
+use pyo3::ffi::{self, Py_ssize_t, PyObject};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;

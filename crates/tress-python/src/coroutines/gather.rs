@@ -156,8 +156,8 @@ impl Gathering {
             (state.outer.is_some(), state.ended == state.count)
         });
         // Not `result`, which would use up the one error of a child that was cancelled.
-        let has_result = !is_true(child, intern!(py, "cancelled"))?
-            && ask(child, intern!(py, "exception"))?.is_none();
+        let has_result =
+            !is_true(child, intern!(py, "cancelled"))? && ask(child, intern!(py, "exception"))?.is_none();
         if has_result && !(is_begun && is_last) {
             return Ok(());
         }

@@ -151,12 +151,7 @@ impl Sharing {
 }
 
 impl Handle {
-    pub fn new(
-        owner: Py<EventLoop>,
-        callback: Py<PyAny>,
-        arguments: Arguments,
-        context: Py<PyAny>,
-    ) -> Self {
+    pub fn new(owner: Py<EventLoop>, callback: Py<PyAny>, arguments: Arguments, context: Py<PyAny>) -> Self {
         let call = Attached::new(Call { callback: Some(callback), arguments, is_cancelled: false });
         Self { call, context, owner, sharing: None }
     }
@@ -359,7 +354,10 @@ pub struct TimerHandle {
 
 impl TimerHandle {
     pub fn new(py: Python<'_>, when: f64, handle: Handle) -> PyResult<Py<Self>> {
-        Py::new(py, PyClassInitializer::from(handle).add_subclass(Self { when, is_scheduled: AtomicBool::new(true) }))
+        Py::new(
+            py,
+            PyClassInitializer::from(handle).add_subclass(Self { when, is_scheduled: AtomicBool::new(true) }),
+        )
     }
 
     /// It has been taken from the loop's timers.

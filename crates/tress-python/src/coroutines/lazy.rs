@@ -132,7 +132,8 @@ impl LazyCoroutine {
                 Ok(None) => {}
                 tried => {
                     self.end(py);
-                    return tried.map(|result| Resumed::Returned(result.unwrap_or_else(|| py.None().into_bound(py))));
+                    return tried
+                        .map(|result| Resumed::Returned(result.unwrap_or_else(|| py.None().into_bound(py))));
                 }
             }
             let name = self.attempt.names().0;
@@ -140,7 +141,8 @@ impl LazyCoroutine {
                 None => of.call_method0(name)?,
                 Some(argument) => of.call_method1(name, (argument,))?,
             };
-            let before = self.stage.with(py, |stage| std::mem::replace(stage, Stage::Waiting(inner.unbind())));
+            let before =
+                self.stage.with(py, |stage| std::mem::replace(stage, Stage::Waiting(inner.unbind())));
             drop(before);
         }
         let Some(inner) = self.waiting(py) else {
@@ -206,7 +208,9 @@ impl LazyCoroutine {
             Some(inner) => calls::call(&inner.getattr(intern!(py, "throw"))?, args),
             None => {
                 // It has not begun, or is over: what is thrown is raised here.
-                let raise = py.import(intern!(py, "tress.asyncio._standard"))?.getattr(intern!(py, "raise_thrown"))?;
+                let raise = py
+                    .import(intern!(py, "tress.asyncio._standard"))?
+                    .getattr(intern!(py, "raise_thrown"))?;
                 calls::call(&raise, args)
             }
         };
@@ -279,7 +283,8 @@ impl Drop for LazyCoroutine {
         Python::try_attach(|py| {
             let is_new = self.stage.with(py, |stage| matches!(stage, Stage::New(..)));
             if is_new
-                && let Ok(text) = CString::new(format!("coroutine '{}' was never awaited", self.attempt.names().1))
+                && let Ok(text) =
+                    CString::new(format!("coroutine '{}' was never awaited", self.attempt.names().1))
                 && let Err(error) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1)
             {
                 error.write_unraisable(py, None);

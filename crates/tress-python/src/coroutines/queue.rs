@@ -38,7 +38,11 @@ pub struct LoopQueue {
 }
 
 impl LoopQueue {
-    fn held<'py>(&self, py: Python<'py>, which: fn(&State) -> &Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    fn held<'py>(
+        &self,
+        py: Python<'py>,
+        which: fn(&State) -> &Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let held = self.state.with(py, |state| which(state).as_ref().map(|held| held.bind(py).clone()));
         held.ok_or_else(|| pyo3::exceptions::PyAttributeError::new_err("the queue has not been initialised"))
     }

@@ -16,7 +16,11 @@ use super::transport::SocketTransport;
 pub enum Entry {
     Handle(Py<Handle>),
     /// One of the interpreter's own, of which nobody has a handle.
-    Bare { callback: Py<PyAny>, arguments: Arguments, context: Py<PyAny> },
+    Bare {
+        callback: Py<PyAny>,
+        arguments: Arguments,
+        context: Py<PyAny>,
+    },
     /// A handle of the standard library's, as a loop in debug mode makes them.
     Foreign(Py<PyAny>),
     /// A connection that can be read from.
@@ -54,7 +58,8 @@ impl Entry {
                     }
                     Err(error) if ends_loop(py, &error) => Err(error),
                     Err(error) => {
-                        let handle = Handle::new(owner.clone().unbind(), callback, arguments, context).object(py)?;
+                        let handle =
+                            Handle::new(owner.clone().unbind(), callback, arguments, context).object(py)?;
                         EventLoop::report(owner, handle.as_any(), error)
                     }
                 }

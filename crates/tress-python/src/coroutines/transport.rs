@@ -131,7 +131,9 @@ impl State {
 impl SocketTransport {
     fn owner<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, EventLoop>> {
         let owner = self.state.with(py, |state| state.owner.as_ref().map(|owner| owner.clone_ref(py)));
-        owner.map(|owner| owner.into_bound(py)).ok_or_else(|| PyRuntimeError::new_err("the transport has no loop"))
+        owner
+            .map(|owner| owner.into_bound(py))
+            .ok_or_else(|| PyRuntimeError::new_err("the transport has no loop"))
     }
 
     fn watch(slf: &Bound<'_, Self>, direction: Direction, is_on: bool) -> PyResult<()> {
@@ -207,9 +209,9 @@ impl SocketTransport {
 
     fn write_now(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
-        let flushed = this.state.with(py, |state| {
-            (state.lost == 0 && !state.chunks.is_empty()).then(|| state.flush(py))
-        });
+        let flushed = this
+            .state
+            .with(py, |state| (state.lost == 0 && !state.chunks.is_empty()).then(|| state.flush(py)));
         let Some((written, done)) = flushed else { return Ok(()) };
         drop(done);
         match written {
@@ -274,7 +276,8 @@ impl SocketTransport {
     #[inline]
     fn in_context(slf: &Bound<'_, Self>, f: fn(&Bound<'_, Self>) -> PyResult<()>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
-        let context = this.state.with(py, |state| state.context.as_ref().map(|context| context.clone_ref(py)));
+        let context =
+            this.state.with(py, |state| state.context.as_ref().map(|context| context.clone_ref(py)));
         let Some(context) = context.map(|context| context.into_bound(py)) else { return f(slf) };
         // SAFETY: a context, as `open` has made it.
         if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
@@ -325,8 +328,7 @@ impl SocketTransport {
         if data.as_bytes().is_empty() {
             return calls::method(slf, intern!(py, "_read_ready__on_eof"), None).map(drop);
         }
-        let told =
-            calls::method(&protocol, intern!(py, "data_received"), Some(data.as_any().as_borrowed()));
+        let told = calls::method(&protocol, intern!(py, "data_received"), Some(data.as_any().as_borrowed()));
         match told {
             Ok(_) => Ok(()),
             Err(error) if ends_loop(py, &error) => Err(error),
@@ -346,13 +348,14 @@ impl SocketTransport {
             Self::fatal(slf, error.into_value(py).into_bound(py).into_any(), message)
         };
         let any_size = (-1).into_bound_py_any(py)?;
-        let given = calls::method(protocol, intern!(py, "get_buffer"), Some(any_size.as_borrowed())).and_then(|given| {
-            let room = Room::of(&given)?;
-            if room.len() == 0 {
-                return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
-            }
-            Ok(room)
-        });
+        let given = calls::method(protocol, intern!(py, "get_buffer"), Some(any_size.as_borrowed()))
+            .and_then(|given| {
+                let room = Room::of(&given)?;
+                if room.len() == 0 {
+                    return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+                }
+                Ok(room)
+            });
         let received = match given {
             Ok(mut room) => receive(fd, room.bytes()),
             Err(error) => return fatal(error, "Fatal error: protocol.get_buffer() call failed."),
@@ -496,7 +499,11 @@ impl SocketTransport {
     }
 
     /// Has the loop read from now on, unless reading is paused.
-    fn _add_reader(slf: &Bound<'_, Self>, _fd: &Bound<'_, PyAny>, _callback: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn _add_reader(
+        slf: &Bound<'_, Self>,
+        _fd: &Bound<'_, PyAny>,
+        _callback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let reads = slf.get().state.with(slf.py(), |state| !state.is_closing && !state.is_paused);
         if reads { Self::watch(slf, Direction::Read, true) } else { Ok(()) }
     }
@@ -602,7 +609,9 @@ impl SocketTransport {
         let context = match &owner {
             None => None,
             // SAFETY: attached; the result is a new reference, or null with an exception set.
-            Some(_) => Some(unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? }.unbind()),
+            Some(_) => {
+                Some(unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? }.unbind())
+            }
         };
         let replaced = self.state.with(py, |state| {
             (std::mem::replace(&mut state.owner, owner), std::mem::replace(&mut state.context, context))
@@ -621,7 +630,8 @@ impl SocketTransport {
         let is_buffered = match &protocol {
             None => false,
             Some(protocol) => {
-                let buffered = py.import(intern!(py, "asyncio.protocols"))?.getattr(intern!(py, "BufferedProtocol"))?;
+                let buffered =
+                    py.import(intern!(py, "asyncio.protocols"))?.getattr(intern!(py, "BufferedProtocol"))?;
                 protocol.is_instance(&buffered)?
             }
         };
