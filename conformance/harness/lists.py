@@ -13,7 +13,7 @@ from conformance.harness.suites import SUITES
 PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 
 
-_FLAGS = ("without_tress", "uses_tress")
+_FLAGS = ("without_tress", "uses_tress", "uses_neither")
 
 
 class BadList(Exception):
@@ -32,6 +32,8 @@ class Entry:
     without_tress: bool = False
     # For the same: tress's objects are among its helpers.
     uses_tress: bool = False
+    # For the same: of the tests that it names, those that use nothing that tress replaces.
+    uses_neither: bool = False
     # For the same: it holds as long as tress does not replace this standard name.
     while_standard: str = ""
 

@@ -18,6 +18,13 @@ from typing import Any
 from conformance.harness.seen import Observer, Sightings
 
 
+NOTHING = "used no object of tress's"
+
+# What makes the loops stays the standard library's own, and makes tress's once this is replaced.
+_LOOP = "asyncio.SelectorEventLoop"
+_MAKERS_OF_LOOPS = frozenset({"asyncio.Runner", "asyncio.new_event_loop", "asyncio.run"})
+
+
 @dataclass
 class Child:
     """An interpreter that a test started: the code it was given, and what it reported."""
@@ -34,6 +41,17 @@ class Evidence:
     children: list[Child] = field(default_factory=list)
     # Process id -> the standard names that tress had replaced as that process started.
     replaced_in: dict[int, list[str]] = field(default_factory=dict)
+    # The standard package of which alone names count.
+    about: str = ""
+
+    @property
+    def used_in_children(self) -> set[str]:
+        """The names of tress's objects that the programs of the started interpreters read."""
+        replaced = {name for names in self.replaced_in.values() for name in names}
+        if _LOOP in replaced:
+            replaced |= _MAKERS_OF_LOOPS
+        read = {name for child in self.children for name in names_used(child.code)}
+        return {name for name in read & replaced if name.startswith(self.about)}
 
 
 def names_used(code: str) -> set[str]:
@@ -94,16 +112,12 @@ def doubt(evidence: Evidence) -> str | None:
     if bare or missing > 0:
         flags = sorted({" ".join(child.arguments) for child in evidence.children})
         return f"started an interpreter without tress (flags: {'; '.join(flags)})"
-    if evidence.sightings.ours:
+    if evidence.sightings.ours or evidence.used_in_children:
         return None
-    replaced = {name for names in evidence.replaced_in.values() for name in names}
-    if any(names_used(child.code) & replaced for child in evidence.children):
-        return None
-    return "used no object of tress's"
+    return NOTHING
 
 
 def summary(evidence: Evidence) -> list[str]:
     """The names of tress's objects that the run used, those in started interpreters included."""
-    replaced = {name for names in evidence.replaced_in.values() for name in names}
-    in_children = {name for child in evidence.children for name in names_used(child.code)}
-    return sorted(evidence.sightings.ours | {f"{name} (child)" for name in in_children & replaced})
+    in_children = {f"{name} (child)" for name in evidence.used_in_children}
+    return sorted(evidence.sightings.ours | in_children)

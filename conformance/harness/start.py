@@ -34,6 +34,11 @@ STANDARD_MODULES = (
     ("multiprocessing.shared_memory", "multiprocessing"),
     ("multiprocessing.sharedctypes", "multiprocessing"),
     ("multiprocessing.synchronize", "multiprocessing"),
+    ("asyncio", "asyncio"),
+    ("asyncio.locks", "asyncio"),
+    ("asyncio.queues", "asyncio"),
+    ("asyncio.tasks", "asyncio"),
+    ("asyncio.unix_events", "asyncio"),
 )
 # So begin the programs of the interpreters that multiprocessing itself starts. What they are to run
 # comes later, with what their parent has installed.

@@ -24,22 +24,35 @@ SUBJECT_ATTRIBUTES = (
 )
 
 
-def _modules_of_tress() -> Iterator[ModuleType]:
-    package = importlib.import_module("tress")
+def _modules_of_tress(name: str) -> Iterator[ModuleType]:
+    package = importlib.import_module(name)
     yield package
-    for info in pkgutil.walk_packages(package.__path__, "tress."):
+    for info in pkgutil.walk_packages(package.__path__, f"{name}."):
         # Running the runner's own entry point is no way to look at it.
         if not info.name.endswith("__main__"):
             yield importlib.import_module(info.name)
 
 
-def objects_of_tress() -> list[object]:
-    """Every object of tress's that a test may meet."""
-    found: list[object] = [getattr(sys.modules[module], name) for module, name in start.originals]
-    for module in _modules_of_tress():
+def replaced(package: str) -> dict[tuple[str, str], object]:
+    """What tress has replaced, all of it or that of one standard package, by where it is."""
+    return {
+        (module, name): value
+        for (module, name), value in start.originals.items()
+        if not package or module.split(".")[0] == package
+    }
+
+
+def objects_of_tress(package: str = "") -> list[object]:
+    """Every object of tress's that a test may meet, or those in place of one standard package's."""
+    found: list[object] = [getattr(sys.modules[module], name) for module, name in replaced(package)]
+    root = f"tress.{package}" if package else "tress"
+    for module in _modules_of_tress(root):
         for value in vars(module).values():
-            if str(getattr(value, "__module__", "")).split(".")[0] == "tress":
+            home = str(getattr(value, "__module__", ""))
+            if home == "tress._native" or f"{home}.".startswith(f"{root}."):
                 found.append(value)
+    if package:
+        return found
     threading = importlib.import_module("tress.threading")
     # Where these are functions, the classes are known by what they return.
     found += [type(threading.Lock()), type(threading.RLock())]

@@ -22,8 +22,11 @@ class Suite:
     parts: tuple[str, ...] = ()
     # All of its tests start processes.
     of_processes: bool = False
-    # All of its tests run event loops, unless they are of something else.
-    of_loops: bool = False
+    # The standard package that it is about, if only what is in place of that proves anything: a test
+    # of an event loop may use tress's threads as well.
+    about: str = ""
+    # Parts that CPython ships and that are not run, with the reason.
+    left_out: tuple[tuple[str, str], ...] = ()
     # The module to load where CPython ships these tests, but not the suite: what has the tests, and
     # what makes the suite of them.
     made_of: str = ""
@@ -82,8 +85,6 @@ SUITES = (
     ),
     Suite(
         "test_asyncio",
-        # Not the suites of the standard loop's own insides: test_base_events, test_selector_events,
-        # test_unix_events, test_sslproto, and those of other systems.
         (
             "test_buffered_proto",
             "test_context",
@@ -113,7 +114,16 @@ SUITES = (
             "test_transports",
             "test_waitfor",
         ),
-        of_loops=True,
+        about="asyncio",
+        left_out=(
+            ("test_base_events", "the inside of BaseEventLoop: its queue of handles, its heap"),
+            ("test_selector_events", "the inside of the standard selector loop and its transports"),
+            ("test_unix_events", "the inside of the standard Unix loop, and its child watchers"),
+            ("test_sslproto", "the inside of SSLProtocol, which stays the standard library's"),
+            ("test_proactor_events", "the inside of a loop of another system"),
+            ("test_windows_events", "a loop of another system"),
+            ("test_windows_utils", "another system"),
+        ),
     ),
     Suite("test_multiprocessing_main_handling", of_processes=True),
     *(_of_multiprocessing(method) for method in ("fork", "spawn", "forkserver")),

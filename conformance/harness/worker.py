@@ -43,9 +43,10 @@ class Events:
 
 
 class Interpreters:
-    """Follows the interpreters that the running test starts."""
+    """Follows the interpreters that the running test starts: those whose program says `about`."""
 
-    def __init__(self, reports: str) -> None:
+    def __init__(self, reports: str, about: str = "") -> None:
+        self._about = about
         self._log = Path(start.start_log(reports, os.getpid()))
         self._plain = Path(start.plain_marker(reports, os.getpid()))
         self._offset = 0
@@ -59,7 +60,8 @@ class Interpreters:
         if command and command[0] == sys.executable:
             code = command[command.index("-c") + 1] if "-c" in command[:-1] else ""
             flags = [part for part in command[1:] if part != code]
-            self._started.append(proof.Child(flags, code))
+            if self._about in code:
+                self._started.append(proof.Child(flags, code))
 
     def leave_tress_out(self, yes: bool) -> None:
         if yes:
@@ -97,6 +99,7 @@ class Result(unittest.TestResult):
         interpreters: Interpreters,
         observer: seen.Observer | None,
         plain: list[str],
+        about: str = "",
     ) -> None:
         super().__init__()
         self._names = {id(test): name for name, test in tests.items()}
@@ -104,6 +107,7 @@ class Result(unittest.TestResult):
         self._interpreters = interpreters
         self._observer = observer
         self._plain = plain
+        self._about = about
         self._outcome = protocol.Outcome("", protocol.PASSED)
         self._began = 0.0
         self._support: Any = importlib.import_module("test.support")
@@ -159,7 +163,7 @@ class Result(unittest.TestResult):
 
     def _judge(self, test: unittest.TestCase, observer: seen.Observer) -> None:
         children, replaced = self._interpreters.next()
-        evidence = proof.Evidence(observer.next(), children, replaced)
+        evidence = proof.Evidence(observer.next(), children, replaced, self._about)
         self._outcome.used = proof.summary(evidence)
         foreign = proof.foreign_subjects(
             subjects.subjects(type(test)), observer, self._tress_modules
@@ -201,7 +205,7 @@ class Result(unittest.TestResult):
         self._mark(protocol.FAILED, test, "passed, and was expected to fail")
 
 
-def _observer(side: str) -> seen.Observer | None:
+def _observer(side: str, about: str) -> seen.Observer | None:
     if side != "tress":
         if "tress" in sys.modules:
             raise RuntimeError("tress is loaded on the standard library's side")
@@ -209,8 +213,10 @@ def _observer(side: str) -> seen.Observer | None:
     if not start.originals:
         tress = importlib.import_module("tress")  # Raises what kept it from being put in place.
         raise RuntimeError(f"tress.install() of {tress.__file__} replaced nothing")
-    named = [(".".join(key), value) for key, value in start.originals.items()]
-    return seen.Observer(seen.catalogue(subjects.objects_of_tress(), named))
+    named = [(".".join(key), value) for key, value in subjects.replaced(about).items()]
+    if not named:
+        raise RuntimeError(f"tress.install() replaced nothing of {about}")
+    return seen.Observer(seen.catalogue(subjects.objects_of_tress(about), named))
 
 
 def _unchanged(value: Any) -> Any:
@@ -218,7 +224,11 @@ def _unchanged(value: Any) -> Any:
 
 
 def _watch_loops(observer: seen.Observer) -> None:
-    """Note every event loop that begins to run: a test may leave the making of it to others."""
+    """Note every event loop that begins to run: a test may leave the making of it to others.
+
+    tress's shows that the test is of tress, a standard one that it is not, and a loop of the
+    test's own neither.
+    """
     events: Any = importlib.import_module("asyncio.events")
     begin = events._set_running_loop
 
@@ -233,7 +243,7 @@ def run(order: protocol.Order) -> None:
     """Run the tests of an order; what happens is in its file of events."""
     events = Events(order.events)
     suite = suites.suite_named(order.suite)
-    observer = _observer(order.side)
+    observer = _observer(order.side, suite.about)
     # The standard library's side loads the same watched sources, so that the two compare.
     sources.Finder(
         watched=(*suite.module_names(), *suites.SHARED_MODULES),
@@ -243,7 +253,7 @@ def run(order: protocol.Order) -> None:
     ).install()
     support: Any = importlib.import_module("test.support")
     support.verbose = 0
-    if observer is not None and suite.of_loops:
+    if observer is not None and suite.about == "asyncio":
         _watch_loops(observer)
     modules: list[ModuleType] = []
     for name in order.modules or suite.module_names():
@@ -262,7 +272,8 @@ def run(order: protocol.Order) -> None:
         and (not order.only or name in order.only or matches(name, order.only))
         and name not in order.done
     }
-    result = Result(chosen, events, Interpreters(order.reports), observer, order.plain)
+    interpreters = Interpreters(order.reports, suite.about)
+    result = Result(chosen, events, interpreters, observer, order.plain, suite.about)
     unittest.TestSuite(chosen.values()).run(result)
     # Those of the order's patterns: that is what the two sides must have in common.
     asked = [name for name in tests if not order.scope or matches(name, order.scope)]
