@@ -1,31 +1,63 @@
+"""asyncio.run_coroutine_threadsafe(coro, loop): 从其他线程调度."""
+
 import asyncio
+import concurrent.futures
 import threading
 
-async def add(x, y):
-    await asyncio.sleep(0.01)
-    return x + y
+
+async def where(x):
+    await asyncio.sleep(0)
+    return x + x**2, threading.current_thread().name
+
 
 async def fail():
-    raise ValueError("no")
+    raise ValueError("wrong")
+
+
+def run_loop(loop):
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+
 
 loop = asyncio.new_event_loop()
-thread = threading.Thread(target=loop.run_forever)
+thread = threading.Thread(target=run_loop, args=(loop,), name="loop's thread")
 thread.start()
 
-# 从其他线程调度, 返回 concurrent.futures.Future
-future = asyncio.run_coroutine_threadsafe(add(1, 2), loop)
-print(future.result(timeout=10))
-print(repr(asyncio.run_coroutine_threadsafe(fail(), loop).exception(timeout=10)))
+future = asyncio.run_coroutine_threadsafe(where(2), loop)
+print(isinstance(future, concurrent.futures.Future), future.result(timeout=30))
+print(repr(asyncio.run_coroutine_threadsafe(fail(), loop).exception(timeout=30)))
 
-stuck = asyncio.run_coroutine_threadsafe(asyncio.sleep(60), loop)
-print(stuck.cancel(), stuck.cancelled())
+# From many threads at once.
+results = []
 
-said = threading.Event()
-loop.call_soon_threadsafe(said.set)
-print(said.wait(10))
+
+def ask(number):
+    results.append(asyncio.run_coroutine_threadsafe(where(number), loop).result(timeout=30))
+
+
+threads = [threading.Thread(target=ask, args=(n,)) for n in range(20)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+print(sorted(results) == [(n + n**2, "loop's thread") for n in range(20)])
+
+# A call without a coroutine: call_soon_threadsafe.
+called = threading.Event()
+loop.call_soon_threadsafe(called.set)
+print(called.wait(30))
+
+future = asyncio.run_coroutine_threadsafe(asyncio.sleep(60), loop)
+print(future.cancel(), future.cancelled())
+
+# The other way round: a thread's function awaited in a coroutine.
+print(asyncio.run(asyncio.to_thread(sum, [1, 2, 3])))
 
 loop.call_soon_threadsafe(loop.stop)
 thread.join()
 loop.run_until_complete(loop.shutdown_asyncgens())
 loop.close()
-print(loop.is_closed())
+try:
+    loop.call_soon_threadsafe(print)
+except RuntimeError as error:
+    print(f"RuntimeError: {error}")

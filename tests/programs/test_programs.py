@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.programs.processes import PLAIN, TRESS, Outcome, run_process
-from tour.catalog import DEADLOCK, PROGRAMS, PROGRAMS_FOLDER, Program
+from tour.catalog import DEADLOCK, OF_COROUTINES, PROGRAMS, PROGRAMS_FOLDER, Program
 
 EXPECTED_FOLDER = Path(__file__).with_name("expected")
 SIDES = {"plain": PLAIN, "tress": TRESS}
@@ -41,6 +41,40 @@ def test_output(program: Program, side: str, tmp_path: Path) -> None:
         assert len(re.findall("^.*DeprecationWarning: ", outcome.stderr, re.MULTILINE)) == 3
     else:
         assert outcome.stderr == ""
+
+
+LOOPS_THAT_RUN = """
+import runpy, sys
+from asyncio import events
+
+def note(loop):
+    if loop is not None:
+        loops.add(f"{type(loop).__name__} {type(loop) is getattr(ours, 'EventLoop', None)}")
+    set_running_loop(loop)
+
+loops, ours = set(), sys.modules.get("tress.asyncio")
+set_running_loop, events._set_running_loop = events._set_running_loop, note
+sys.path[0] = sys.argv[2]
+runpy.run_path(sys.argv[1], run_name="__main__")
+print(*loops, file=sys.stderr)
+"""
+"""Runs a program, and tells the class of each loop that has run, and whether it is tress's."""
+
+
+LOOPS = {"plain": "_UnixSelectorEventLoop False", "tress": "EventLoop True"}
+
+
+@pytest.mark.parametrize(
+    ("program", "side"),
+    [(OF_COROUTINES[0], "plain"), *((program, "tress") for program in OF_COROUTINES)],
+    ids=str,
+)
+def test_loop(program: Program, side: str, tmp_path: Path) -> None:
+    path = PROGRAMS_FOLDER / program.path
+    command = [*SIDES[side], "-c", LOOPS_THAT_RUN, str(path), str(path.parent)]
+    outcome = run_process(command, cwd=tmp_path)
+    assert outcome == (outcome.stdout, f"{LOOPS[side]}\n", 0)
+    assert outcome.stdout
 
 
 def test_deadlock_of_the_notes_raises(tmp_path: Path) -> None:
