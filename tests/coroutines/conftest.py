@@ -1,28 +1,30 @@
-"""The two loops that most tests here are run with, side by side."""
+"""The two libraries that most tests here are run with, and a loop of each."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import tress.asyncio
 
-MAKERS: dict[str, Callable[[], Any]] = {
-    "standard": asyncio.SelectorEventLoop,
-    "tress": tress.asyncio.EventLoop,
-}
+
+@pytest.fixture(params=["standard", "tress"])
+def library(request: pytest.FixtureRequest) -> ModuleType:
+    """The standard `asyncio`, and tress's: a test that takes it states what both must do."""
+    return asyncio if request.param == "standard" else tress.asyncio
 
 
-@pytest.fixture(params=MAKERS)
-def make_loop(request: pytest.FixtureRequest) -> Iterator[Callable[[], Any]]:
-    """Makes loops of one of the two libraries, which are closed in the end: what both must do."""
+@pytest.fixture
+def new_loop(library: ModuleType) -> Iterator[Callable[[], Any]]:
+    """Makes loops, and closes them after the test."""
     made: list[Any] = []
 
     def make() -> Any:
-        made.append(MAKERS[request.param]())
+        made.append(library.SelectorEventLoop())
         return made[-1]
 
     yield make
@@ -31,8 +33,17 @@ def make_loop(request: pytest.FixtureRequest) -> Iterator[Callable[[], Any]]:
 
 
 @pytest.fixture
-def loop(make_loop: Callable[[], Any]) -> Any:
-    return make_loop()
+def loop(new_loop: Callable[[], Any]) -> Any:
+    """A loop of the library."""
+    return new_loop()
+
+
+@pytest.fixture
+def contexts(loop: Any) -> list[dict[str, Any]]:
+    """What the loop's exception handler is told."""
+    told: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    return told
 
 
 @pytest.fixture
@@ -41,9 +52,3 @@ def own_loop() -> Iterator[Any]:
     loop = tress.asyncio.EventLoop()
     yield loop
     loop.close()
-
-
-def turn(loop: Any) -> None:
-    """Let a loop make what is one turn: what is ready now, and no more."""
-    loop.stop()
-    loop.run_forever()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.coroutines.conftest import turn
+from tests.coroutines.turns import turn
 
 
 def test_calls_are_made_in_order_with_their_arguments(loop: Any) -> None:
@@ -237,12 +237,12 @@ def test_calls_of_many_threads_are_all_made(loop: Any) -> None:
         assert [count for who, count in made if who == number] == list(range(each))
 
 
-def test_a_loop_and_its_handles_are_collected(make_loop: Callable[[], Any]) -> None:
+def test_a_loop_and_its_handles_are_collected(new_loop: Callable[[], Any]) -> None:
     class Kept:
         pass
 
     def use() -> tuple[weakref.ref[Any], weakref.ref[Any]]:
-        loop, kept = make_loop(), Kept()
+        loop, kept = new_loop(), Kept()
         kept.handle = loop.call_soon(print, kept)  # type: ignore[attr-defined]
         kept.timer = loop.call_later(3600, print, kept)  # type: ignore[attr-defined]
         loop.kept = kept

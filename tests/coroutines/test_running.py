@@ -1,25 +1,247 @@
-"""Running loops: nesting, threads, signals, fork, debug mode, and who makes a loop."""
+"""`run`, `Runner`, and what makes loops."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import signal
-import subprocess
+import contextvars
 import sys
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-import tress
 import tress.asyncio
-from tests.coroutines.conftest import turn
-from tress.concurrent.futures import ThreadPoolExecutor
+from tests.coroutines.turns import FAR, turn
+from tests.threads.ordering import Runner
 
-LIMIT_S = 50.0
+# Up to 3.13 there is a policy always; later it is to go, and says so.
+pytestmark = pytest.mark.filterwarnings("ignore:.*[pP]olicy:DeprecationWarning")
+
+IS_OLD = sys.version_info < (3, 14)
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Every test begins and ends without a loop or a policy."""
+    asyncio.set_event_loop(None)
+    asyncio.set_event_loop_policy(None)
+    yield
+    asyncio.set_event_loop_policy(None)
+
+
+def expected(library: ModuleType) -> Any:
+    """The class of the loops that the library makes."""
+    return library.SelectorEventLoop
+
+
+async def running() -> Any:
+    await asyncio.sleep(0)
+    return asyncio.get_running_loop()
+
+
+def test_run(library: ModuleType) -> None:
+    loop = library.run(running())
+    assert type(loop) is expected(library)
+    assert loop.is_closed()
+    assert library.run(running()) is not loop
+
+
+def test_run_raises_what_the_coroutine_raises(library: ModuleType) -> None:
+    async def fail(error: BaseException) -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    for error in (
+        ValueError("wrong"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        asyncio.CancelledError(),
+    ):
+        with pytest.raises(type(error)):
+            library.run(fail(error))
+
+
+def test_run_ends_what_is_left(library: ModuleType) -> None:
+    ended: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(FAR)
+        finally:
+            ended.append("task")
+
+    async def generate() -> Any:
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            ended.append("generator")
+
+    async def main() -> Any:
+        task = asyncio.create_task(wait())
+        items = generate()
+        await items.asend(None)
+        thread = await asyncio.to_thread(threading.current_thread)
+        return task, items, thread
+
+    task, _, thread = library.run(main())
+    assert sorted(ended) == ["generator", "task"]
+    assert task.cancelled()
+    assert not thread.is_alive()
+
+
+def test_run_in_a_running_loop(library: ModuleType) -> None:
+    async def main() -> None:
+        coroutine = running()
+        with pytest.raises(RuntimeError, match="cannot be called from a running event loop"):
+            library.run(coroutine)
+        coroutine.close()
+
+    library.run(main())
+
+
+@pytest.mark.parametrize("thing", [None, 17, running, print])
+def test_run_of_what_is_no_coroutine(thing: Any, library: ModuleType) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        library.run(thing)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_run_in_debug_mode(debug: bool, library: ModuleType) -> None:
+    async def main() -> bool:
+        return asyncio.get_running_loop().get_debug()
+
+    assert library.run(main(), debug=debug) is debug
+
+
+def test_run_leaves_no_loop(library: ModuleType) -> None:
+    library.run(running())
+    with pytest.raises(RuntimeError, match="There is no current event loop"):
+        library.get_event_loop()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="since 3.12")
+def test_run_with_a_loop_factory(library: ModuleType) -> None:
+    for factory in (tress.asyncio.EventLoop, asyncio.SelectorEventLoop):
+        assert type(library.run(running(), loop_factory=factory)) is factory
+
+
+def test_a_runner(library: ModuleType) -> None:
+    variable = contextvars.ContextVar("variable", default=0)
+
+    async def count() -> int:
+        variable.set(variable.get() + 1)
+        return variable.get()
+
+    with library.Runner() as runner:
+        loop = runner.get_loop()
+        assert type(loop) is expected(library)
+        assert runner.run(running()) is loop
+        assert runner.run(running()) is loop
+        assert [runner.run(count()) for _ in range(3)] == [1, 2, 3]
+        context = contextvars.copy_context()
+        assert runner.run(count(), context=context) == 1
+        assert context[variable] == 1
+    assert variable.get() == 0
+    assert loop.is_closed()
+    coroutine = running()
+    with pytest.raises(RuntimeError, match="Runner is closed"):
+        runner.run(coroutine)
+    coroutine.close()
+
+
+def test_a_runner_with_a_loop_factory(library: ModuleType) -> None:
+    for factory in (tress.asyncio.EventLoop, asyncio.SelectorEventLoop):
+        with library.Runner(loop_factory=factory, debug=True) as runner:
+            assert type(runner.run(running())) is factory
+            assert runner.get_loop().get_debug()
+
+
+def test_the_loop_of_a_runner_is_the_threads(library: ModuleType) -> None:
+    with library.Runner() as runner:
+        runner.run(running())
+        assert asyncio.get_event_loop() is library.get_event_loop() is runner.get_loop()
+
+
+def test_new_event_loop(library: ModuleType) -> None:
+    loop: Any = library.new_event_loop()
+    assert type(loop) is expected(library)
+    turn(loop)
+    loop.close()
+
+
+def test_get_event_loop(library: ModuleType) -> None:
+    async def main() -> None:
+        assert library.get_event_loop() is asyncio.get_running_loop()
+        assert library.get_running_loop() is asyncio.get_running_loop()
+
+    library.run(main())
+    loop: Any = library.new_event_loop()
+    library.set_event_loop(loop)
+    assert library.get_event_loop() is loop
+    library.set_event_loop(None)
+    with pytest.raises(RuntimeError, match="There is no current event loop"):
+        library.get_event_loop()
+    loop.close()
+
+
+def test_get_event_loop_makes_one_for_the_main_thread(library: ModuleType) -> None:
+    asyncio.set_event_loop_policy(None)  # then nobody has set a loop
+    if not IS_OLD:
+        with pytest.raises(RuntimeError, match="There is no current event loop"):
+            library.get_event_loop()
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        loop: Any = library.get_event_loop()
+    assert type(loop) is expected(library)
+    assert library.get_event_loop() is loop
+    loop.close()
+
+
+def test_get_event_loop_makes_none_for_another_thread(library: ModuleType) -> None:
+    with pytest.raises(RuntimeError, match="There is no current event loop in thread"):
+        Runner(library.get_event_loop).result()
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    DefaultPolicy: Any = asyncio.DefaultEventLoopPolicy
+
+
+class Policy(DefaultPolicy):  # type: ignore[misc]
+    """A policy that a program has set: whatever it makes is what it wants."""
+
+    def new_event_loop(self) -> Any:
+        loop: Any = asyncio.SelectorEventLoop()
+        loop.made_by = self
+        return loop
+
+
+def test_a_policy_of_the_programs_own(library: ModuleType) -> None:
+    policy = Policy()
+    asyncio.set_event_loop_policy(policy)
+    assert library.run(running()).made_by is policy
+    with library.Runner() as runner:
+        assert runner.get_loop().made_by is policy
+    loop: Any = library.new_event_loop()
+    assert loop.made_by is policy
+    library.set_event_loop(loop)
+    assert library.get_event_loop() is loop
+    assert policy.get_event_loop() is loop
+    loop.close()
+
+
+def test_tress_changes_nothing_of_the_standard_librarys() -> None:
+    for _ in range(2):
+        assert type(asyncio.run(running())) is not tress.asyncio.EventLoop
+        assert type(tress.asyncio.run(running())) is tress.asyncio.EventLoop
+        loop = asyncio.new_event_loop()
+        assert type(loop) is not tress.asyncio.EventLoop
+        loop.close()
 
 
 def test_a_running_loop_cannot_be_run_or_closed(loop: Any) -> None:
@@ -37,8 +259,8 @@ def test_a_running_loop_cannot_be_run_or_closed(loop: Any) -> None:
         asyncio.get_running_loop()
 
 
-def test_two_loops_in_two_threads(make_loop: Callable[[], Any]) -> None:
-    loops = [make_loop(), make_loop()]
+def test_two_loops_in_two_threads(new_loop: Callable[[], Any]) -> None:
+    loops = [new_loop(), new_loop()]
 
     async def ping(number: int) -> int:
         for _ in range(200):
@@ -68,184 +290,6 @@ def test_two_loops_in_two_threads(make_loop: Callable[[], Any]) -> None:
     assert sorted(results) == [0, 1]
 
 
-def test_signal_handlers(loop: Any) -> None:
-    told: list[str] = []
-
-    def tell() -> None:
-        told.append("told")
-        loop.stop()
-
-    loop.add_signal_handler(signal.SIGUSR1, tell)
-    loop.call_soon(os.kill, os.getpid(), signal.SIGUSR1)
-    loop.run_forever()
-    assert told == ["told"]
-    assert loop.remove_signal_handler(signal.SIGUSR1)
-    assert not loop.remove_signal_handler(signal.SIGUSR1)
-    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
-
-
-def test_the_wake_up_descriptor_of_the_program_s_stays(loop: Any) -> None:
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    try:
-        assert signal.set_wakeup_fd(writing) == -1
-        turn(loop)
-        assert signal.set_wakeup_fd(-1) == writing
-        turn(loop)
-        assert signal.set_wakeup_fd(-1) == -1
-    finally:
-        signal.set_wakeup_fd(-1)
-        os.close(reading)
-        os.close(writing)
-
-
-def test_a_handler_that_removes_itself_leaves_nothing_behind(loop: Any) -> None:
-    def handle() -> None:
-        assert loop.remove_signal_handler(signal.SIGUSR1)
-        loop.stop()
-
-    loop.add_signal_handler(signal.SIGUSR1, handle)
-    signal.raise_signal(signal.SIGUSR1)
-    loop.run_forever()
-    assert signal.set_wakeup_fd(-1) == -1
-
-
-SLEEPS = """
-import sys
-import tress.asyncio as asyncio
-
-async def main():
-    print("asleep", flush=True)
-    try:
-        await asyncio.sleep(3600)
-    finally:
-        print("cleaned up", flush=True)
-
-asyncio.run(main())
-"""
-
-
-def test_ctrl_c_wakes_a_loop_that_sleeps() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", SLEEPS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as program:
-        assert program.stdout is not None
-        assert program.stdout.readline() == "asleep\n"
-        program.send_signal(signal.SIGINT)
-        out, err = program.communicate(timeout=LIMIT_S)
-    assert out == "cleaned up\n"
-    assert err.rstrip().endswith("KeyboardInterrupt")
-    assert program.returncode in (-signal.SIGINT, 130)
-
-
-FORKS = """
-import asyncio, os, sys
-import tress
-tress.install("coroutines")
-
-async def child():
-    await asyncio.sleep(0.01)
-    return 7
-
-async def main():
-    pid = os.fork()
-    if not pid:
-        # No loop runs in the child, which may make one of its own.
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            os._exit(asyncio.new_event_loop().run_until_complete(child()))
-        os._exit(1)
-    _, status = os.waitpid(pid, 0)
-    await asyncio.sleep(0.01)
-    return os.waitstatus_to_exitcode(status)
-
-print(asyncio.run(main()))
-"""
-
-
-def test_fork_in_a_running_loop() -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORKS],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    assert (done.stdout, done.returncode) == ("7\n", 0), done.stderr
-
-
-def test_debug_mode_tells_of_slow_calls(loop: Any, caplog: pytest.LogCaptureFixture) -> None:
-    loop.set_debug(True)
-    loop.slow_callback_duration = 0.0
-    assert loop.get_debug()
-
-    def slow() -> None:
-        pass
-
-    handle = loop.call_soon(slow)
-    assert handle._source_traceback[-1].name == "test_debug_mode_tells_of_slow_calls"
-    timer = loop.call_later(0, slow)
-    assert timer._source_traceback[-1].name == "test_debug_mode_tells_of_slow_calls"
-    with caplog.at_level(logging.WARNING, logger="asyncio"):
-        turn(loop)
-    assert sum("Executing <Handle" in record.getMessage() for record in caplog.records) >= 1
-
-
-def test_debug_mode_checks_thread_and_callback(loop: Any) -> None:
-    loop.set_debug(True)
-    errors: list[BaseException] = []
-
-    async def call() -> None: ...
-
-    with pytest.raises(TypeError, match=r"coroutines cannot be used with call_soon\(\)"):
-        loop.call_soon(call)
-    with pytest.raises(TypeError, match=r"a callable object was expected by call_at\(\)"):
-        loop.call_later(1, 1)
-
-    def elsewhere() -> None:
-        try:
-            loop.call_soon(print)
-        except RuntimeError as error:
-            errors.append(error)
-        loop.call_soon_threadsafe(loop.stop)
-
-    thread = threading.Thread(target=elsewhere)
-    loop.call_soon(thread.start)
-    loop.run_forever()
-    thread.join()
-    assert "Non-thread-safe operation" in str(errors[0])
-
-
-def test_debug_mode_may_begin_and_end_at_any_time(own_loop: Any) -> None:
-    made: list[str] = []
-    own_loop.call_soon(made.append, "before")
-    own_loop.call_later(0, made.append, "timer before")
-    own_loop.set_debug(True)
-    own_loop.call_soon(made.append, "in")
-    own_loop.call_later(0, made.append, "timer in")
-    cancelled = own_loop.call_later(0, pytest.fail)
-    cancelled.cancel()
-    own_loop.set_debug(False)
-    own_loop.call_soon(made.append, "after")
-    turn(own_loop)
-    turn(own_loop)
-    assert sorted(made) == sorted(["before", "in", "after", "timer before", "timer in"])
-    assert made.index("before") < made.index("in") < made.index("after")
-
-
-def test_the_default_executor_is_tress_s(own_loop: Any) -> None:
-    async def main() -> str:
-        name = await own_loop.run_in_executor(None, lambda: threading.current_thread().name)
-        assert type(own_loop._default_executor) is ThreadPoolExecutor
-        await own_loop.shutdown_default_executor()
-        with pytest.raises(RuntimeError, match="Executor shutdown has been called"):
-            own_loop.run_in_executor(None, print)
-        return name  # type: ignore[no-any-return]
-
-    assert own_loop.run_until_complete(main()).startswith("asyncio_")
-
-
 def test_asynchronous_generators_are_closed(loop: Any) -> None:
     ended: list[str] = []
 
@@ -263,22 +307,6 @@ def test_asynchronous_generators_are_closed(loop: Any) -> None:
     loop.run_until_complete(main())
     loop.run_until_complete(loop.shutdown_asyncgens())
     assert ended == ["ended"]
-
-
-def test_a_subclass_may_override(own_loop: Any) -> None:
-    class Counting(tress.asyncio.EventLoop):
-        calls = 0
-
-        def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:
-            self.calls += 1
-            return super().call_soon(callback, *args, context=context)
-
-    loop = Counting()
-    try:
-        assert loop.run_until_complete(asyncio.sleep(0, 3)) == 3
-        assert loop.calls >= 2
-    finally:
-        loop.close()
 
 
 def test_who_makes_the_loop() -> None:
@@ -333,8 +361,8 @@ def test_a_selector_of_the_caller_s_gets_a_standard_loop() -> None:
         loop.close()
 
 
-def test_another_run_once_is_respected(make_loop: Callable[[], Any]) -> None:
-    loop = make_loop()
+def test_another_run_once_is_respected(new_loop: Callable[[], Any]) -> None:
+    loop = new_loop()
     turns: list[int] = []
     run_once = loop._run_once
 
@@ -346,44 +374,3 @@ def test_another_run_once_is_respected(make_loop: Callable[[], Any]) -> None:
     assert loop.run_until_complete(asyncio.sleep(0, 1)) == 1
     assert turns
     del loop._run_once
-
-
-DAEMON = """
-import threading, time
-import tress.asyncio as asyncio
-
-class Busy(asyncio.Protocol):
-    def connection_made(self, transport):
-        self.transport = transport
-        transport.write(b"x")
-    def data_received(self, data):
-        for _ in range(2000):
-            pass
-        self.transport.write(data)
-
-async def main():
-    import socket
-    loop = asyncio.get_running_loop()
-    ours, theirs = socket.socketpair()
-    for end in (ours, theirs):
-        end.setblocking(False)
-        await loop.create_connection(Busy, sock=end)
-    def again():
-        loop.call_soon(again)
-    again()
-    started.set()
-    while True:
-        await asyncio.sleep(0)
-
-started = threading.Event()
-threading.Thread(target=lambda: asyncio.run(main()), daemon=True).start()
-started.wait()
-"""
-
-
-@pytest.mark.parametrize("_", range(5))
-def test_a_loop_in_a_daemon_thread_when_the_program_ends(_: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", DAEMON], capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")

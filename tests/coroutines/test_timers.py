@@ -1,45 +1,144 @@
-"""`call_later` and `call_at`."""
+"""Calls that are made later."""
 
 from __future__ import annotations
 
 import gc
 import time
 import weakref
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 import tress.asyncio
-from tests.coroutines.conftest import turn
+from tests.coroutines.turns import FAR, Called, turn
 
 
-def test_timers_come_when_they_are_due(loop: Any) -> None:
-    made: list[str] = []
-    began = loop.time()
-    loop.call_later(0.03, made.append, "last")
-    loop.call_later(0.01, made.append, "first")
-    loop.call_at(began + 0.02, made.append, "second")
-    loop.call_later(0.03, loop.stop)
+def test_they_come_in_the_order_of_their_times(loop: Any) -> None:
+    seen: list[int] = []
+    for n in (5, 1, 4, 2, 3):
+        loop.call_later(n / 1000, seen.append, n)
+    loop.call_later(0.01, loop.stop)
     loop.run_forever()
-    assert made == ["first", "second", "last"]
-    assert loop.time() - began >= 0.03
+    assert seen == [1, 2, 3, 4, 5]
 
 
-def test_times_of_all_kinds(loop: Any) -> None:
-    made: list[int] = []
-    for delay in (-1, 0, 0.0, False, -1e300):
-        loop.call_later(delay, made.append, 1)
+def test_not_before_their_time(loop: Any) -> None:
+    seen: list[float] = []
+
+    def note() -> None:
+        seen.append(loop.time())
+        loop.stop()
+
+    due = loop.time() + 0.02
+    loop.call_at(due, note)
+    loop.run_forever()
+    assert seen[0] >= due - 1e-6
+
+
+@pytest.mark.parametrize("delay", [0, -1, -0.0, 0.0, Fraction(0), False])
+def test_no_delay_is_the_next_turn(delay: Any, loop: Any) -> None:
+    seen: list[Any] = []
+    loop.call_soon(loop.call_later, delay, seen.append, delay)
     turn(loop)
+    assert seen == []
     turn(loop)
-    assert made == [1] * 5
-    far = loop.call_later(1e9, pytest.fail)
-    assert far.when() > loop.time() + 1e8
-    far.cancel()
+    assert seen == [delay]
 
 
-def test_the_clock_is_the_monotonic_one(loop: Any) -> None:
-    before = time.monotonic()
-    assert before <= loop.time() <= time.monotonic()
+def test_what_is_due_comes_after_what_is_ready(loop: Any) -> None:
+    seen: list[str] = []
+    loop.call_later(0, seen.append, "due")
+    loop.call_soon(seen.append, "ready")
+    turn(loop)
+    assert seen == ["ready", "due"]
+
+
+def test_a_clock_of_the_programs_own(loop: Any) -> None:
+    now = 100.0
+    loop.time = lambda: now
+    seen: list[str] = []
+    handle = loop.call_later(10, seen.append, "after ten")
+    loop.call_at(105, seen.append, "at 105")
+    assert handle.when() == 110
+    turn(loop)
+    assert seen == []
+    now = 105.0
+    turn(loop)
+    assert seen == ["at 105"]
+    now = 1000.0
+    turn(loop)
+    assert seen == ["at 105", "after ten"]
+    # Put back, it is the usual one.
+    del loop.time
+    assert loop.call_later(0, int).when() == pytest.approx(loop.time(), abs=60)
+
+
+def test_one_that_is_due_cancels_the_next(loop: Any) -> None:
+    now = 0.0
+    loop.time = lambda: now
+    called = Called()
+    handles: list[Any] = []
+    loop.call_at(1, lambda: handles[0].cancel())
+    handles.append(loop.call_at(2, called))
+    now = 3.0
+    turn(loop)
+    assert called.arguments == []
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_cancelled_one_keeps_nobody_awake(is_first: bool, loop: Any) -> None:
+    loop.call_later(0 if is_first else FAR, pytest.fail).cancel()
+    loop.call_later(0.01, loop.stop)
+    loop.run_forever()
+
+
+def test_many_that_are_cancelled_are_not_kept(loop: Any) -> None:
+    kept = loop.call_later(FAR, int)
+    references = []
+    for n in range(2000):
+        handle = loop.call_later(FAR - n / 1000, int)
+        references.append(weakref.ref(handle))
+        handle.cancel()
+    del handle
+    turn(loop)
+    gc.collect()
+    assert sum(reference() is not None for reference in references) <= 100
+    assert not kept.cancelled()
+
+
+def test_cancelled_among_others(loop: Any) -> None:
+    now = 0.0
+    loop.time = lambda: now
+    seen: list[int] = []
+    handles = [loop.call_at(n, seen.append, n) for n in range(1, 1001)]
+    for handle in handles:
+        if handle.when() % 10:
+            handle.cancel()
+    turn(loop)
+    now = 2000.0
+    turn(loop)
+    assert seen == list(range(10, 1001, 10))
+
+
+@pytest.mark.parametrize("delay", [1e10, float("inf"), 10**6])
+def test_a_very_long_time(delay: float, loop: Any) -> None:
+    handle = loop.call_later(delay, pytest.fail)
+    loop.call_later(0.001, loop.stop)
+    loop.run_forever()
+    assert handle.when() >= delay
+    handle.cancel()
+
+
+@pytest.mark.parametrize("delay", [None, "1", ()])
+def test_a_bad_delay(delay: Any, loop: Any) -> None:
+    with pytest.raises(TypeError):
+        loop.call_later(delay, print)
+
+
+def test_no_time(loop: Any) -> None:
+    with pytest.raises(TypeError, match="when cannot be None"):
+        loop.call_at(None, print)
 
 
 def test_a_clock_of_the_program_s_moves_the_timers(loop: Any) -> None:
@@ -55,23 +154,6 @@ def test_a_clock_of_the_program_s_moves_the_timers(loop: Any) -> None:
     assert made == ["due"]
     del loop.time
     assert loop.time() == pytest.approx(time.monotonic(), abs=60)
-
-
-def test_a_cancelled_timer_is_not_called_and_lets_go(loop: Any) -> None:
-    class Kept:
-        pass
-
-    kept = Kept()
-    there = weakref.ref(kept)
-    handle = loop.call_later(0, lambda _: pytest.fail("called"), kept)
-    del kept
-    handle.cancel()
-    handle.cancel()
-    gc.collect()
-    assert handle.cancelled()
-    assert there() is None
-    turn(loop)
-    turn(loop)
 
 
 def test_timers_can_be_compared(loop: Any) -> None:

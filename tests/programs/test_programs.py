@@ -67,7 +67,7 @@ LOOPS = {"plain": "_UnixSelectorEventLoop False", "tress": "EventLoop True"}
 @pytest.mark.parametrize(
     ("program", "side"),
     [(OF_COROUTINES[0], "plain"), *((program, "tress") for program in OF_COROUTINES)],
-    ids=str,
+    ids=lambda value: getattr(value, "name", value),
 )
 def test_loop(program: Program, side: str, tmp_path: Path) -> None:
     path = PROGRAMS_FOLDER / program.path

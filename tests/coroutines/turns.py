@@ -1,0 +1,29 @@
+"""Running a loop turn by turn, and functions to call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FAR = 1000.0
+"""Seconds that no test waits."""
+
+
+def turn(loop: Any, count: int = 1) -> None:
+    """Let the loop make one turn, with all that is ready by now."""
+    for _ in range(count):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
+class Called:
+    """A function, to which there can be weak references."""
+
+    def __init__(self) -> None:
+        self.arguments: list[tuple[Any, ...]] = []
+
+    def __call__(self, *arguments: Any) -> None:
+        self.arguments.append(arguments)
+
+
+class Thing:
+    """An argument, to which there can be weak references."""
