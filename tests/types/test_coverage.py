@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+import tress.asyncio
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
 MODULES = (
@@ -27,6 +30,7 @@ MODULES = (
     "multiprocessing.dummy",
     "asyncio",
 )
+LOOP = "asyncio.SelectorEventLoop"
 BESIDE = "Beside `__all__`"
 SUPPORTED = [(3, minor) for minor in range(11, 16)]
 
@@ -37,7 +41,7 @@ class Row(NamedTuple):
     section: str
     name: str
     pythons: str
-    """Either "all", or the first Python that has the name ("3.13+"), or the last ("-3.13")."""
+    """Either "all", or the first Python that has the name, or the last: "3.13+", "to 3.13"."""
     kind: str
     reason: str
 
@@ -45,10 +49,9 @@ class Row(NamedTuple):
         """Tell whether that Python has the name."""
         if self.pythons == "all":
             return True
-        major, minor = map(int, self.pythons.strip("-+").split("."))
-        if self.pythons.startswith("-"):
-            return version <= (major, minor)
-        return version >= (major, minor)
+        major, minor = self.pythons.removesuffix("+").removeprefix("to ").split(".")
+        there = (int(major), int(minor))
+        return version <= there if self.pythons.startswith("to ") else version >= there
 
 
 def _read() -> Iterator[Row]:
@@ -75,8 +78,8 @@ def named(row: Row) -> str:
 
 
 def test_the_document_was_understood() -> None:
-    assert {row.section for row in ROWS} == {*MODULES, BESIDE}
-    for section in (*MODULES, BESIDE):
+    assert {row.section for row in ROWS} == {*MODULES, LOOP, BESIDE}
+    for section in (*MODULES, LOOP, BESIDE):
         names = [row.name for row in rows_of(section)]
         assert len(names) == len(set(names)), f"a name has two lines in {section}"
 
@@ -84,9 +87,9 @@ def test_the_document_was_understood() -> None:
 @pytest.mark.parametrize("row", ROWS, ids=named)
 def test_a_line_says_what_it_should(row: Row) -> None:
     if row.pythons != "all":
-        from_then = [f"{major}.{minor}+" for major, minor in SUPPORTED[1:]]
-        up_to_then = [f"-{major}.{minor}" for major, minor in SUPPORTED[:-1]]
-        assert row.pythons in [*from_then, *up_to_then]
+        first = [f"{major}.{minor}+" for major, minor in SUPPORTED[1:]]
+        last = [f"to {major}.{minor}" for major, minor in SUPPORTED[:-1]]
+        assert row.pythons in first + last
     if row.section == BESIDE:
         assert row.kind in {"replaced", "kept"}
     else:
@@ -135,6 +138,15 @@ def test_what_tress_adds_is_new_or_from_a_later_python(module: str) -> None:
     extra = set(ours.__all__) - set(importlib.import_module(module).__all__)
     assert extra <= later, "not in the standard module of any supported Python"
     assert all(hasattr(ours, name) for name in extra)
+
+
+def test_each_method_of_the_loop_is_what_its_line_says() -> None:
+    standard, ours = asyncio.SelectorEventLoop, tress.asyncio.EventLoop
+    found = {}
+    for name in (name for name in {*dir(standard), *dir(ours)} if not name.startswith("_")):
+        owner = next(base for base in ours.__mro__ if name in vars(base))
+        found[name] = "tress" if owner.__module__.startswith("tress") else "standard"
+    assert found == {row.name: row.kind for row in rows_of(LOOP) if row.holds_on(HERE)}
 
 
 LOOK_WHILE_INSTALLED = """
