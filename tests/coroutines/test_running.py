@@ -244,17 +244,17 @@ def test_tress_changes_nothing_of_the_standard_librarys() -> None:
         loop.close()
 
 
-def test_a_running_loop_cannot_be_run_or_closed(loop: Any) -> None:
+def test_a_running_loop_cannot_be_run_or_closed(own_loop: Any) -> None:
     async def main() -> None:
-        assert loop.is_running()
-        assert asyncio.get_running_loop() is loop
+        assert own_loop.is_running()
+        assert asyncio.get_running_loop() is own_loop
         with pytest.raises(RuntimeError, match="already running"):
-            loop.run_forever()
+            own_loop.run_forever()
         with pytest.raises(RuntimeError, match="Cannot close a running event loop"):
-            loop.close()
+            own_loop.close()
 
-    loop.run_until_complete(main())
-    assert not loop.is_running()
+    own_loop.run_until_complete(main())
+    assert not own_loop.is_running()
     with pytest.raises(RuntimeError, match="no running event loop"):
         asyncio.get_running_loop()
 

@@ -294,7 +294,7 @@ def test_the_server_imports_the_main_module(is_installed: bool, tmp_path: Path) 
     ).stdout
     # Pythons before 3.13.2 do not: there each process imports it for itself.
     once = sys.version_info >= (3, 13, 2)
-    assert told == f"{once} {['processes', 'threads'] if is_installed else []}\n"
+    assert told == f"{once} {['coroutines', 'processes', 'threads'] if is_installed else []}\n"
 
 
 OWN = """

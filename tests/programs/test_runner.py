@@ -588,5 +588,5 @@ def test_terminal_without_a_program_gives_a_session(tmp_path: Path) -> None:
         os.write(terminal, b"import tress\nprint(list(tress.installed()))\nexit(4)\n")
         stdout, _ = process.communicate(timeout=LIMIT_S)
     os.close(terminal)
-    assert b"['threads', 'processes']" in stdout
+    assert b"['threads', 'processes', 'coroutines']" in stdout
     assert process.returncode == 4

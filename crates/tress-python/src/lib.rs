@@ -34,7 +34,7 @@ mod _native {
     #[pymodule_export]
     use crate::base::waits::{Waiting, waits};
     #[pymodule_export]
-    use crate::coroutines::creating::{create_task, set_result_unless_cancelled};
+    use crate::coroutines::creating::create_task;
     #[pymodule_export]
     use crate::coroutines::event_loop::EventLoop;
     #[pymodule_export]
@@ -45,6 +45,8 @@ mod _native {
     use crate::coroutines::lazy::LazyCoroutine;
     #[pymodule_export]
     use crate::coroutines::queue::LoopQueue;
+    #[pymodule_export]
+    use crate::coroutines::sleeping::{sleep, wake_sleeper};
     #[pymodule_export]
     use crate::coroutines::synchronization::{LoopEvent, LoopLock, LoopSemaphore};
     #[pymodule_export]

@@ -1,14 +1,16 @@
-"""Locks and Event: native as long as nobody waits; the waiting is the standard library's."""
+"""Locks and Event."""
 
 from __future__ import annotations
 
 from asyncio import locks as _std
 
 from tress import _native
+from tress.asyncio._coroutine_function import coroutine_function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Coroutine
+    from typing import Any, Literal
 
 # Installed, the names mean the classes below.
 _StandardLock: Any = _std.Lock
@@ -22,10 +24,10 @@ class Lock(_native.LoopLock, _StandardLock):  # type: ignore[misc]
 
     __module__ = "tress.asyncio"
 
-    _wait_and_acquire = _StandardLock.acquire
-
-    async def _wait_and_enter(self) -> None:
-        await _StandardLock.acquire(self)
+    @coroutine_function
+    def acquire(self) -> Coroutine[Any, Any, Literal[True]]:
+        """Waits until the lock is free, takes it, and returns True."""
+        return self._begin_to_acquire()  # type: ignore[return-value]
 
 
 class Semaphore(_native.LoopSemaphore, _StandardSemaphore):  # type: ignore[misc]
@@ -33,10 +35,10 @@ class Semaphore(_native.LoopSemaphore, _StandardSemaphore):  # type: ignore[misc
 
     __module__ = "tress.asyncio"
 
-    _wait_and_acquire = _StandardSemaphore.acquire
-
-    async def _wait_and_enter(self) -> None:
-        await _StandardSemaphore.acquire(self)
+    @coroutine_function
+    def acquire(self) -> Coroutine[Any, Any, Literal[True]]:
+        """Waits for a permit, takes it, and returns True."""
+        return self._begin_to_acquire()  # type: ignore[return-value]
 
 
 class BoundedSemaphore(Semaphore, _StandardBoundedSemaphore):  # type: ignore[misc]
@@ -56,5 +58,7 @@ class Event(_native.LoopEvent, _StandardEvent):  # type: ignore[misc]
 
     __module__ = "tress.asyncio"
 
-    _wait_until_set = _StandardEvent.wait
-    _set_and_wake = _StandardEvent.set
+    @coroutine_function
+    def wait(self) -> Coroutine[Any, Any, Literal[True]]:
+        """Waits until it is set, and returns True."""
+        return self._begin_to_wait()  # type: ignore[return-value]

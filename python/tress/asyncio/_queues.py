@@ -1,13 +1,15 @@
-"""Queues: native as long as nobody waits."""
+"""Queues."""
 
 from __future__ import annotations
 
 from asyncio import queues as _std
 
 from tress import _native
+from tress.asyncio._coroutine_function import coroutine_function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from typing import Any
 
 # Installed, the names mean the classes below.
@@ -42,14 +44,32 @@ class Queue(_native.LoopQueue, _StandardQueue):  # type: ignore[misc]
         self._know_class(type(self) in _OWN, type(self) is Queue)
         super().__init__(maxsize)
 
-    async def _wait_and_get(self) -> Any:
+    @coroutine_function
+    def get(self) -> Coroutine[Any, Any, Any]:
+        """Waits until there is an item, takes it out, and returns it.
+
+        QueueShutDown when there will be none.
+        """
+        return self._begin_to_get()
+
+    @coroutine_function
+    def put(self, item: Any) -> Coroutine[Any, Any, None]:
+        """Waits until there is room, and puts an item in.
+
+        QueueShutDown when the queue takes none any more.
+        """
+        return self._begin_to_put(item)
+
+    # The rest is for a class of the program's: it may have overridden anything.
+
+    async def _get_in_python(self) -> Any:
         while self.empty():
             if self._is_shutdown and self.empty():
                 raise QueueShutDown
             await self._wait_among(self._getters, self.empty)
         return self.get_nowait()
 
-    async def _wait_and_put(self, item: Any) -> None:
+    async def _put_in_python(self, item: Any) -> None:
         while self.full():
             if self._is_shutdown:
                 raise QueueShutDown

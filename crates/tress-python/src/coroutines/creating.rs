@@ -6,8 +6,6 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::base::calls;
-
 use super::event_loop::EventLoop;
 
 /// An attribute of a module that is looked up once.
@@ -112,14 +110,30 @@ pub fn task<'py>(
     call_named(&class, &arguments, &names).map(Some)
 }
 
-/// The loop that runs in this thread, if it is one of tress's whose methods nobody has overridden.
+/// The loop that runs in this thread, whosever it is; None where none does.
+///
+/// # Errors
+/// What the look-up raises.
+pub fn running<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    RUNNING_LOOP.get(py)?.call0()
+}
+
+/// The same loop, if it is one of tress's whose methods nobody has overridden.
+///
+/// # Errors
+/// What the look-up raises.
+pub fn own<'a, 'py>(any: &'a Bound<'py, PyAny>) -> PyResult<Option<&'a Bound<'py, EventLoop>>> {
+    let is_own = any.get_type().is(LOOP_CLASS.get(any.py())?);
+    Ok(if is_own { any.cast().ok() } else { None })
+}
+
+/// The loop that runs in this thread, if it is such a one.
 ///
 /// # Errors
 /// What the look-up raises.
 pub fn running_own<'py>(py: Python<'py>) -> PyResult<Option<Bound<'py, EventLoop>>> {
-    let running = RUNNING_LOOP.get(py)?.call0()?;
-    let is_own = running.get_type().is(LOOP_CLASS.get(py)?);
-    Ok(if is_own { running.cast_into().ok() } else { None })
+    let running = running(py)?;
+    Ok(own(&running)?.cloned())
 }
 
 /// Schedules a coroutine in the running loop, and returns its task.
@@ -147,14 +161,4 @@ pub fn standard_task<'py>(
     let py = owner.py();
     let method = owner.getattr(intern!(py, "_create_task_standard"))?;
     method.call((coro,), options)
-}
-
-/// Gives a future its result, unless it has been cancelled meanwhile.
-#[pyfunction]
-pub fn set_result_unless_cancelled(future: &Bound<'_, PyAny>, result: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = future.py();
-    if calls::method(future, intern!(py, "cancelled"), None)?.is_truthy()? {
-        return Ok(());
-    }
-    calls::method(future, intern!(py, "set_result"), Some(result.as_borrowed())).map(drop)
 }

@@ -1,12 +1,13 @@
-//! Coroutines that mostly have nothing to wait for.
+//! Coroutines of tress's own.
 //!
-//! `await lock.acquire()` of a free lock is over at once. A coroutine in Python costs a frame for that; what is returned here instead
-//! tries when it is first resumed, and becomes the standard library's coroutine only if it has to wait. It has a coroutine's
-//! methods, so that a task can be made of it, and tries no sooner than a coroutine would begin.
+//! `await lock.acquire()` of a free lock is over at once, and `await sleep(0)` after a turn. A coroutine in Python costs a frame for
+//! that; this is an object with a coroutine's methods, so that it can be awaited, and a task can be made of it. Like a coroutine it
+//! does nothing before it is first resumed. It has no frame: `cr_frame` and `cr_await` are missing, and who looks at a stack of
+//! coroutines finds the line that awaits it at the end.
 
 use std::ffi::CString;
 
-use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration};
+use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, ffi, intern};
@@ -15,57 +16,117 @@ use crate::base::attached::Attached;
 use crate::base::calls;
 
 use super::queue::LoopQueue;
+use super::sleeping;
 use super::synchronization::{LoopEvent, LoopLock, LoopSemaphore};
 
-/// What is tried.
+/// What it does.
 #[derive(Clone, Copy)]
 pub enum Attempt {
     AcquireLock,
+    /// As the former, for `async with`, which returns None.
+    EnterLock,
     AcquireSemaphore,
+    EnterSemaphore,
     WaitForEvent,
     Get,
     Put,
+    Sleep,
 }
 
+/// What comes of resuming it.
+pub enum Step<'py> {
+    /// It returns this,
+    Over(Bound<'py, PyAny>),
+    /// or True,
+    True,
+    /// or None.
+    Nothing,
+    /// The others have a turn; then it returns its argument.
+    Pause,
+    /// It waits for a future.
+    Wait(Bound<'py, PyAny>),
+    /// It waits, and deals with another object from now on.
+    WaitWith { future: Bound<'py, PyAny>, instead: Bound<'py, PyAny> },
+}
+
+type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
 impl Attempt {
-    /// The method of the standard library's that waits, and its name in messages.
-    const fn names(self) -> (&'static str, &'static str) {
+    /// In messages.
+    const fn name(self) -> &'static str {
         match self {
-            Self::AcquireLock => ("_wait_and_acquire", "Lock.acquire"),
-            Self::AcquireSemaphore => ("_wait_and_acquire", "Semaphore.acquire"),
-            Self::WaitForEvent => ("_wait_until_set", "Event.wait"),
-            Self::Get => ("_wait_and_get", "Queue.get"),
-            Self::Put => ("_wait_and_put", "Queue.put"),
+            Self::AcquireLock => "Lock.acquire",
+            Self::EnterLock => "Lock.__aenter__",
+            Self::AcquireSemaphore => "Semaphore.acquire",
+            Self::EnterSemaphore => "Semaphore.__aenter__",
+            Self::WaitForEvent => "Event.wait",
+            Self::Get => "Queue.get",
+            Self::Put => "Queue.put",
+            Self::Sleep => "sleep",
         }
     }
 
-    /// The result, if there is no need to wait.
-    fn result<'py>(
+    /// Resumes it for the first time.
+    fn begin<'py>(self, of: &Bound<'py, PyAny>, argument: Argument<'_, 'py>) -> PyResult<Step<'py>> {
+        match self {
+            Self::AcquireLock => LoopLock::begin(of.cast()?),
+            Self::EnterLock => LoopLock::begin(of.cast()?).map(without_result),
+            Self::AcquireSemaphore => LoopSemaphore::begin(of.cast()?),
+            Self::EnterSemaphore => LoopSemaphore::begin(of.cast()?).map(without_result),
+            Self::WaitForEvent => LoopEvent::begin(of.cast()?),
+            Self::Get => LoopQueue::begin_to_get(of.cast()?),
+            Self::Put => LoopQueue::begin_to_put(of.cast()?, argument.unwrap_or(of)),
+            Self::Sleep => sleeping::begin(of),
+        }
+    }
+
+    /// Resumes it when what it waits for has come.
+    fn go_on<'py>(
         self,
         of: &Bound<'py, PyAny>,
-        argument: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = of.py();
-        let succeeded = match self {
-            Self::AcquireLock => LoopLock::take(of.cast()?)?,
-            Self::AcquireSemaphore => LoopSemaphore::take(of.cast()?)?,
-            Self::WaitForEvent => LoopEvent::is_set_now(of.cast()?),
-            Self::Get => return LoopQueue::try_get(of.cast()?),
-            Self::Put => {
-                let none = py.None().into_bound(py);
-                let is_put = LoopQueue::try_put(of.cast()?, argument.unwrap_or(&none))?;
-                return Ok(is_put.then_some(none));
-            }
-        };
-        Ok(succeeded.then(|| PyBool::new(py, true).to_owned().into_any()))
+        argument: Argument<'_, 'py>,
+        future: &Bound<'py, PyAny>,
+    ) -> PyResult<Step<'py>> {
+        match self {
+            Self::AcquireLock => LoopLock::go_on(of.cast()?, future),
+            Self::EnterLock => LoopLock::go_on(of.cast()?, future).map(without_result),
+            Self::AcquireSemaphore => LoopSemaphore::go_on(of.cast()?, future),
+            Self::EnterSemaphore => LoopSemaphore::go_on(of.cast()?, future).map(without_result),
+            Self::WaitForEvent => LoopEvent::go_on(of.cast()?, future),
+            // Another may have been faster.
+            Self::Get | Self::Put => self.begin(of, argument),
+            Self::Sleep => Ok(argument.map_or(Step::Nothing, |result| Step::Over(result.clone()))),
+        }
     }
+
+    /// It has been cancelled, or is thrown away, while it waits.
+    fn give_up(self, of: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        match self {
+            Self::AcquireLock | Self::EnterLock => LoopLock::give_up(of.cast()?, future),
+            Self::AcquireSemaphore | Self::EnterSemaphore => LoopSemaphore::give_up(of.cast()?, future),
+            Self::WaitForEvent => LoopEvent::give_up(of.cast()?, future),
+            Self::Get => LoopQueue::give_up_getting(of.cast()?, future),
+            Self::Put => LoopQueue::give_up_putting(of.cast()?, future),
+            Self::Sleep => sleeping::give_up(of),
+        }
+    }
+}
+
+fn without_result(step: Step<'_>) -> Step<'_> {
+    if matches!(step, Step::True) { Step::Nothing } else { step }
 }
 
 enum Stage {
     /// Of whom, and with which argument.
     New(Py<PyAny>, Option<Py<PyAny>>),
-    /// The standard library's coroutine has taken over.
-    Waiting(Py<PyAny>),
+    /// It is being resumed.
+    Running,
+    Paused(Option<Py<PyAny>>),
+    Waiting {
+        of: Py<PyAny>,
+        argument: Option<Py<PyAny>>,
+        future: Py<PyAny>,
+    },
     Over,
 }
 
@@ -102,75 +163,117 @@ impl LazyCoroutine {
         Ok(object)
     }
 
-    fn end(&self, py: Python<'_>) {
-        let before = self.stage.with(py, |stage| std::mem::replace(stage, Stage::Over));
-        drop(before);
+    fn become_stage(&self, py: Python<'_>, stage: Stage) -> Stage {
+        self.stage.with(py, |place| std::mem::replace(place, stage))
     }
 
-    /// The coroutine that waits, where there is one.
-    fn waiting<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.stage.with(py, |stage| match stage {
-            Stage::Waiting(inner) => Some(inner.bind(py).clone()),
-            Stage::New(..) | Stage::Over => None,
-        })
-    }
-
-    fn resume<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Resumed<'py>> {
-        let new = self.stage.with(py, |stage| match stage {
-            Stage::New(of, argument) => {
-                Some((of.bind(py).clone(), argument.as_ref().map(|argument| argument.bind(py).clone())))
-            }
-            Stage::Waiting(_) | Stage::Over => None,
-        });
-        if let Some((of, argument)) = new {
-            if !value.is_none() {
-                return Err(pyo3::exceptions::PyTypeError::new_err(
-                    "can't send non-None value to a just-started coroutine",
-                ));
-            }
-            match self.attempt.result(&of, argument.as_ref()) {
-                Ok(None) => {}
-                tried => {
-                    self.end(py);
-                    return tried
-                        .map(|result| Resumed::Returned(result.unwrap_or_else(|| py.None().into_bound(py))));
-                }
-            }
-            let name = self.attempt.names().0;
-            let inner = match argument {
-                None => of.call_method0(name)?,
-                Some(argument) => of.call_method1(name, (argument,))?,
-            };
-            let before =
-                self.stage.with(py, |stage| std::mem::replace(stage, Stage::Waiting(inner.unbind())));
-            drop(before);
+    fn resume<'py>(&self, py: Python<'py>, value: Borrowed<'_, 'py, PyAny>) -> PyResult<Resumed<'py>> {
+        if !value.is_none() && self.stage.with(py, |stage| matches!(stage, Stage::New(..))) {
+            return Err(PyTypeError::new_err("can't send non-None value to a just-started coroutine"));
         }
-        let Some(inner) = self.waiting(py) else {
-            return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
+        let (step, of, argument) = match self.become_stage(py, Stage::Running) {
+            Stage::New(of, argument) => {
+                let (of, argument) = (of.into_bound(py), argument.map(|argument| argument.into_bound(py)));
+                (self.attempt.begin(&of, argument.as_ref()), of, argument)
+            }
+            Stage::Paused(result) => {
+                self.become_stage(py, Stage::Over);
+                return Ok(Resumed::Returned(result.unwrap_or_else(|| py.None()).into_bound(py)));
+            }
+            Stage::Waiting { of, argument, future } => {
+                let (of, argument) = (of.into_bound(py), argument.map(|argument| argument.into_bound(py)));
+                let future = future.into_bound(py);
+                let step = match calls::method(&future, intern!(py, "result"), None) {
+                    Ok(_) => self.attempt.go_on(&of, argument.as_ref(), &future),
+                    Err(error) => Err(match self.attempt.give_up(&of, &future) {
+                        Ok(()) => error,
+                        Err(another) => another,
+                    }),
+                };
+                (step, of, argument)
+            }
+            Stage::Running => return Err(PyValueError::new_err("coroutine already executing")),
+            Stage::Over => {
+                self.become_stage(py, Stage::Over);
+                return Err(cannot_reuse());
+            }
         };
-        let mut made = std::ptr::null_mut();
-        // SAFETY: live objects; `made` receives a new reference, but for an error.
-        let status = unsafe { ffi::PyIter_Send(inner.as_ptr(), value.as_ptr(), &raw mut made) };
-        match status {
-            ffi::PySendResult::PYGEN_NEXT => {
-                // SAFETY: a new reference.
-                Ok(Resumed::Yielded(unsafe { Bound::from_owned_ptr(py, made) }))
+        let (next, resumed) = match step {
+            Ok(Step::Over(result)) => (Stage::Over, Resumed::Returned(result)),
+            Ok(Step::True) => (Stage::Over, Resumed::Returned(PyBool::new(py, true).to_owned().into_any())),
+            Ok(Step::Nothing) => (Stage::Over, Resumed::Returned(py.None().into_bound(py))),
+            Ok(Step::Pause) => {
+                let paused = Stage::Paused(argument.map(Bound::unbind));
+                (paused, Resumed::Yielded(py.None().into_bound(py)))
             }
-            ffi::PySendResult::PYGEN_RETURN => {
-                self.end(py);
-                // SAFETY: a new reference.
-                Ok(Resumed::Returned(unsafe { Bound::from_owned_ptr(py, made) }))
+            Ok(Step::Wait(future)) => Self::waiting(of, argument, future)?,
+            Ok(Step::WaitWith { future, instead }) => Self::waiting(instead, argument, future)?,
+            Err(error) => {
+                self.become_stage(py, Stage::Over);
+                return Err(error);
             }
-            ffi::PySendResult::PYGEN_ERROR => {
-                self.end(py);
-                Err(PyErr::fetch(py))
+        };
+        self.become_stage(py, next);
+        Ok(resumed)
+    }
+
+    fn waiting<'py>(
+        of: Bound<'py, PyAny>,
+        argument: Option<Bound<'py, PyAny>>,
+        future: Bound<'py, PyAny>,
+    ) -> PyResult<(Stage, Resumed<'py>)> {
+        // A task wants to see that it is awaited, and not just yielded.
+        future.setattr(intern!(future.py(), "_asyncio_future_blocking"), true)?;
+        let stage = Stage::Waiting {
+            of: of.unbind(),
+            argument: argument.map(Bound::unbind),
+            future: future.clone().unbind(),
+        };
+        Ok((stage, Resumed::Yielded(future)))
+    }
+
+    /// Ends it where it is. False if it is over already.
+    fn end(&self, py: Python<'_>) -> PyResult<bool> {
+        match self.become_stage(py, Stage::Over) {
+            Stage::Waiting { of, future, argument } => {
+                let (of, future) = (of.into_bound(py), future.into_bound(py));
+                drop(argument.map(|argument| argument.into_bound(py)));
+                self.attempt.give_up(&of, &future).map(|()| true)
             }
+            Stage::Running => {
+                self.become_stage(py, Stage::Running);
+                Err(PyValueError::new_err("coroutine already executing"))
+            }
+            Stage::Over => Ok(false),
+            Stage::New(..) | Stage::Paused(_) => Ok(true),
         }
     }
 }
 
 fn returned(value: Bound<'_, PyAny>) -> PyErr {
     PyStopIteration::new_err((value.unbind(),))
+}
+
+fn cannot_reuse() -> PyErr {
+    PyRuntimeError::new_err("cannot reuse already awaited coroutine")
+}
+
+/// What the arguments of `throw` say.
+fn thrown(args: &Bound<'_, PyTuple>) -> PyErr {
+    let py = args.py();
+    if let Ok(error) = args.get_item(0)
+        && error.is_instance_of::<pyo3::exceptions::PyBaseException>()
+        && args.iter().skip(1).all(|more| more.is_none())
+    {
+        return PyErr::from_value(error);
+    }
+    let raise = py
+        .import(intern!(py, "tress.asyncio._standard"))
+        .and_then(|module| module.getattr(intern!(py, "raise_thrown")));
+    match raise.and_then(|raise| calls::call(&raise, args)) {
+        Err(error) => error,
+        Ok(_) => PyTypeError::new_err("exceptions must be classes or instances deriving from BaseException"),
+    }
 }
 
 #[pymethods]
@@ -184,7 +287,7 @@ impl LazyCoroutine {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.resume(py, &py.None().into_bound(py))? {
+        match self.resume(py, py.None().bind_borrowed(py))? {
             Resumed::Yielded(yielded) => Ok(Some(yielded)),
             // The end without an exception means None.
             Resumed::Returned(result) if result.is_none() => Ok(None),
@@ -194,7 +297,7 @@ impl LazyCoroutine {
 
     /// Resumes it, as a coroutine's `send`.
     fn send<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        match self.resume(value.py(), value)? {
+        match self.resume(value.py(), value.as_borrowed())? {
             Resumed::Yielded(yielded) => Ok(yielded),
             Resumed::Returned(result) => Err(returned(result)),
         }
@@ -203,35 +306,16 @@ impl LazyCoroutine {
     /// Raises an exception where it waits, as a coroutine's `throw`.
     #[pyo3(signature = (*args))]
     fn throw<'py>(&self, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        let py = args.py();
-        let thrown = match self.waiting(py) {
-            Some(inner) => calls::call(&inner.getattr(intern!(py, "throw"))?, args),
-            None => {
-                // It has not begun, or is over: what is thrown is raised here.
-                let raise = py
-                    .import(intern!(py, "tress.asyncio._standard"))?
-                    .getattr(intern!(py, "raise_thrown"))?;
-                calls::call(&raise, args)
-            }
-        };
-        if thrown.is_err() {
-            self.end(py);
-        }
-        thrown
+        Err(if self.end(args.py())? { thrown(args) } else { cannot_reuse() })
     }
 
     /// Ends it, as a coroutine's `close`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let inner = self.waiting(py);
-        if let Some(inner) = inner {
-            calls::method(&inner, intern!(py, "close"), None)?;
-        }
-        self.end(py);
-        Ok(())
+        self.end(py).map(drop)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
-        format!("<coroutine object {} at {:p}>", slf.get().attempt.names().1, slf.as_ptr())
+        format!("<coroutine object {} at {:p}>", slf.get().attempt.name(), slf.as_ptr())
     }
 
     #[getter]
@@ -241,22 +325,12 @@ impl LazyCoroutine {
 
     #[getter]
     fn __qualname__(&self) -> &'static str {
-        self.attempt.names().1
+        self.attempt.name()
     }
 
     #[getter]
-    fn cr_await<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.waiting(py)
-    }
-
-    #[getter]
-    fn cr_frame<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.waiting(py).map(|inner| inner.getattr(intern!(py, "cr_frame"))).transpose()
-    }
-
-    #[getter]
-    fn cr_running(&self) -> bool {
-        false
+    fn cr_running(&self, py: Python<'_>) -> bool {
+        self.stage.with(py, |stage| matches!(stage, Stage::Running))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -265,8 +339,13 @@ impl LazyCoroutine {
                 visit.call(&*of)?;
                 visit.call(&*argument)
             }
-            Stage::Waiting(inner) => visit.call(&*inner),
-            Stage::Over => Ok(()),
+            Stage::Paused(result) => visit.call(&*result),
+            Stage::Waiting { of, argument, future } => {
+                visit.call(&*of)?;
+                visit.call(&*argument)?;
+                visit.call(&*future)
+            }
+            Stage::Running | Stage::Over => Ok(()),
         });
         visited.unwrap_or(Ok(()))
     }
@@ -279,15 +358,29 @@ impl LazyCoroutine {
 
 impl Drop for LazyCoroutine {
     fn drop(&mut self) {
-        // Of one that nobody has awaited, as the interpreter warns of a coroutine.
         Python::try_attach(|py| {
-            let is_new = self.stage.with(py, |stage| matches!(stage, Stage::New(..)));
-            if is_new
-                && let Ok(text) =
-                    CString::new(format!("coroutine '{}' was never awaited", self.attempt.names().1))
-                && let Err(error) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1)
-            {
+            let (is_new, is_waiting) = self
+                .stage
+                .with(py, |stage| (matches!(stage, Stage::New(..)), matches!(stage, Stage::Waiting { .. })));
+            if !is_new && !is_waiting {
+                return;
+            }
+            // It may be dropped in the middle of an exception.
+            let raised = PyErr::take(py);
+            let outcome = if is_new {
+                // Nobody has awaited it: the interpreter warns of a coroutine like that.
+                CString::new(format!("coroutine '{}' was never awaited", self.attempt.name()))
+                    .map_err(PyErr::from)
+                    .and_then(|text| PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1))
+            } else {
+                // The interpreter closes a coroutine like that; nobody else's turn must be lost with it.
+                self.end(py).map(drop)
+            };
+            if let Err(error) = outcome {
                 error.write_unraisable(py, None);
+            }
+            if let Some(raised) = raised {
+                raised.restore(py);
             }
         });
     }

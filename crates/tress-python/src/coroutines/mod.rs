@@ -9,6 +9,8 @@ pub mod handle;
 pub mod lazy;
 pub mod queue;
 pub mod ready;
+pub mod sleeping;
 pub mod steps;
 pub mod synchronization;
 pub mod transport;
+pub mod waiting;

@@ -1,8 +1,9 @@
-//! The queues of `asyncio` as far as nobody waits.
+//! The queues of `asyncio`.
 //!
 //! As in `synchronization`: the public classes are on top of this one and of the standard library's, whose attributes these are. A subclass of the
 //! program's may have overridden anything, and is left to the standard library.
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -11,7 +12,8 @@ use crate::base::attached::Attached;
 use crate::base::calls;
 
 use super::creating::Found;
-use super::lazy::{Attempt, LazyCoroutine};
+use super::lazy::{Attempt, LazyCoroutine, Step};
+use super::waiting;
 
 static EMPTY: Found = Found::new("asyncio.queues", "QueueEmpty");
 static FULL: Found = Found::new("asyncio.queues", "QueueFull");
@@ -47,30 +49,77 @@ impl LoopQueue {
         held.ok_or_else(|| pyo3::exceptions::PyAttributeError::new_err("the queue has not been initialised"))
     }
 
-    fn flags(&self, py: Python<'_>) -> (i64, bool, bool, bool) {
-        self.state.with(py, |state| (state.maxsize, state.is_shut_down, state.is_plain, state.is_own))
+    /// Whether it is shut down, keeps its items at the ends of a deque, and is of a class of tress's own.
+    fn flags(&self, py: Python<'_>) -> (bool, bool, bool) {
+        self.state.with(py, |state| (state.is_shut_down, state.is_plain, state.is_own))
     }
 
     /// The first of those who wait, and still do, goes on.
     fn wake(py: Python<'_>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
         while waiters.len()? > 0 {
             let waiter = calls::method(waiters, intern!(py, "popleft"), None)?;
-            if !calls::method(&waiter, intern!(py, "done"), None)?.is_truthy()? {
-                let none = py.None().into_bound(py);
-                calls::method(&waiter, intern!(py, "set_result"), Some(none.as_borrowed()))?;
-                break;
+            if !waiting::is_done(&waiter)? {
+                return waiting::tell(&waiter);
             }
         }
         Ok(())
     }
 
-    /// Takes an item, if there is one. QueueShutDown if there will be none.
-    pub fn try_get<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (py, this) = (slf.py(), slf.get());
-        let (_, is_shut_down, is_plain, is_own) = this.flags(py);
-        if !is_own {
-            return Ok(None);
+    fn is_empty(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.held(py, |state| &state.items)?.len()? == 0)
+    }
+
+    fn is_full(&self, py: Python<'_>) -> PyResult<bool> {
+        let maxsize = self.get_maxsize(py);
+        let count = self.held(py, |state| &state.items)?.len()?;
+        Ok(maxsize > 0 && i64::try_from(count).unwrap_or(i64::MAX) >= maxsize)
+    }
+
+    /// Gets an item, or waits for one.
+    pub fn begin_to_get<'py>(slf: &Bound<'py, Self>) -> PyResult<Step<'py>> {
+        match Self::try_get(slf)? {
+            Some(item) => Ok(Step::Over(item)),
+            None => waiting::join(&slf.get().held(slf.py(), |state| &state.getters)?, slf).map(Step::Wait),
         }
+    }
+
+    /// Puts an item, or waits for room.
+    pub fn begin_to_put<'py>(slf: &Bound<'py, Self>, item: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+        if Self::try_put(slf, item)? {
+            return Ok(Step::Nothing);
+        }
+        waiting::join(&slf.get().held(slf.py(), |state| &state.putters)?, slf).map(Step::Wait)
+    }
+
+    /// Nobody gets for this future any more: a turn in hand is passed on.
+    pub fn give_up_getting(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        let is_hopeless = this.is_empty(py)?;
+        Self::give_up(&this.held(py, |state| &state.getters)?, future, is_hopeless)
+    }
+
+    /// The same of putting.
+    pub fn give_up_putting(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        let is_hopeless = this.is_full(py)?;
+        Self::give_up(&this.held(py, |state| &state.putters)?, future, is_hopeless)
+    }
+
+    fn give_up(waiters: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>, is_hopeless: bool) -> PyResult<()> {
+        let py = future.py();
+        calls::method(future, intern!(py, "cancel"), None)?;
+        match calls::method(waiters, intern!(py, "remove"), Some(future.as_borrowed())) {
+            // It has been called.
+            Err(error) if error.is_instance_of::<PyValueError>(py) => {}
+            removed => drop(removed?),
+        }
+        if is_hopeless || waiting::is_cancelled(future)? { Ok(()) } else { Self::wake(py, waiters) }
+    }
+
+    /// Takes an item, if there is one. QueueShutDown if there will be none.
+    fn try_get<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (py, this) = (slf.py(), slf.get());
+        let (is_shut_down, is_plain, _) = this.flags(py);
         let items = this.held(py, |state| &state.items)?;
         if items.len()? == 0 {
             if is_shut_down {
@@ -88,19 +137,16 @@ impl LoopQueue {
     }
 
     /// Puts an item, if there is room. QueueShutDown if the queue takes none any more.
-    pub fn try_put(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<bool> {
+    fn try_put(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<bool> {
         let (py, this) = (slf.py(), slf.get());
-        let (maxsize, is_shut_down, is_plain, is_own) = this.flags(py);
-        if !is_own {
-            return Ok(false);
-        }
+        let (is_shut_down, is_plain, _) = this.flags(py);
         if is_shut_down {
             return Err(PyErr::from_value(SHUT_DOWN.get(py)?.call0()?));
         }
-        let items = this.held(py, |state| &state.items)?;
-        if maxsize > 0 && i64::try_from(items.len()?).unwrap_or(i64::MAX) >= maxsize {
+        if this.is_full(py)? {
             return Ok(false);
         }
+        let items = this.held(py, |state| &state.items)?;
         if is_plain {
             calls::method(&items, intern!(py, "append"), Some(item.as_borrowed()))?;
         } else {
@@ -134,20 +180,24 @@ impl LoopQueue {
         Self { state: Attached::new(State::default()) }
     }
 
-    /// Waits until there is an item, takes it out, and returns it.
-    fn get<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
-        LazyCoroutine::object(Attempt::Get, slf.as_any(), None)
+    fn _begin_to_get<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        if !slf.get().flags(slf.py()).2 {
+            return slf.call_method0(intern!(slf.py(), "_get_in_python"));
+        }
+        LazyCoroutine::object(Attempt::Get, slf.as_any(), None).map(Bound::into_any)
     }
 
-    /// Waits until there is room, and puts an item in.
-    fn put<'py>(slf: &Bound<'py, Self>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, LazyCoroutine>> {
-        LazyCoroutine::object(Attempt::Put, slf.as_any(), Some(item))
+    fn _begin_to_put<'py>(slf: &Bound<'py, Self>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if !slf.get().flags(slf.py()).2 {
+            return slf.call_method1(intern!(slf.py(), "_put_in_python"), (item,));
+        }
+        LazyCoroutine::object(Attempt::Put, slf.as_any(), Some(item)).map(Bound::into_any)
     }
 
     /// Takes an item out and returns it; QueueEmpty if there is none.
     fn get_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        if !slf.get().flags(py).3 {
+        if !slf.get().flags(py).2 {
             return slf.call_method0(intern!(py, "_get_nowait_standard"));
         }
         Self::try_get(slf)?.ok_or_else(|| match EMPTY.get(py).and_then(|class| class.call0()) {
@@ -159,7 +209,7 @@ impl LoopQueue {
     /// Puts an item in; QueueFull if there is no room.
     fn put_nowait(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        if !slf.get().flags(py).3 {
+        if !slf.get().flags(py).2 {
             return slf.call_method1(intern!(py, "_put_nowait_standard"), (item,)).map(drop);
         }
         if Self::try_put(slf, item)? {

@@ -1,7 +1,7 @@
-//! The locks of `asyncio` as far as nobody waits.
+//! The locks of `asyncio`.
 //!
-//! The public classes are Python classes on top of these and of the standard library's, which do the waiting: they find `_locked`, `_value` and
-//! `_waiters` where they expect them.
+//! The public classes are Python classes on top of these and of the standard library's, whose methods find `_locked`, `_value` and `_waiters`
+//! where they expect them. Each who waits has a future among the waiters; what the classes do with it is what the standard library's do.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -10,41 +10,8 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::attached::Attached;
 
-use super::lazy::{Attempt, LazyCoroutine, done};
-
-/// Those who wait, in the standard library's container: None until somebody does.
-struct Waiters(Attached<Option<Py<PyAny>>>);
-
-impl Waiters {
-    const fn new() -> Self {
-        Self(Attached::new(None))
-    }
-
-    fn get<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.0.with(py, |waiters| waiters.as_ref().map(|waiters| waiters.bind(py).clone()))
-    }
-
-    fn set(&self, py: Python<'_>, waiters: Option<Py<PyAny>>) {
-        let before = self.0.with(py, |place| std::mem::replace(place, waiters));
-        drop(before);
-    }
-
-    fn is_empty(&self, py: Python<'_>) -> PyResult<bool> {
-        match self.get(py) {
-            None => Ok(true),
-            Some(waiters) => Ok(waiters.len()? == 0),
-        }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.0.collected(|waiters| visit.call(&*waiters)).unwrap_or(Ok(()))
-    }
-
-    fn clear(&self) {
-        let before = self.0.collected(|waiters| waiters.take());
-        drop(before);
-    }
-}
+use super::lazy::{Attempt, LazyCoroutine, Step, done};
+use super::waiting::{self, Waiters};
 
 #[pyclass(module = "tress._native", frozen, subclass, weakref)]
 pub struct LoopLock {
@@ -54,13 +21,31 @@ pub struct LoopLock {
 
 impl LoopLock {
     /// Takes it, if it is free and nobody waits for it.
-    pub fn take(slf: &Bound<'_, Self>) -> PyResult<bool> {
+    fn take(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let (py, this) = (slf.py(), slf.get());
-        if this.is_locked.with(py, |is_locked| *is_locked) || !this.waiters.is_empty(py)? {
+        if this.locked(py) || !this.waiters.are_all_cancelled(py)? {
             return Ok(false);
         }
-        this.is_locked.with(py, |is_locked| *is_locked = true);
+        this.set_locked(py, true);
         Ok(true)
+    }
+
+    pub fn begin<'py>(slf: &Bound<'py, Self>) -> PyResult<Step<'py>> {
+        if Self::take(slf)? { Ok(Step::True) } else { slf.get().waiters.join(slf).map(Step::Wait) }
+    }
+
+    /// It has been released, and this one is the first.
+    pub fn go_on<'py>(slf: &Bound<'py, Self>, future: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+        slf.get().waiters.leave(future)?;
+        slf.get().set_locked(slf.py(), true);
+        Ok(Step::True)
+    }
+
+    pub fn give_up(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        this.waiters.leave(future)?;
+        // It may have been this one's turn.
+        if this.locked(py) { Ok(()) } else { this.waiters.wake_first(py) }
     }
 }
 
@@ -72,8 +57,7 @@ impl LoopLock {
         Self { is_locked: Attached::new(false), waiters: Waiters::new() }
     }
 
-    /// Waits until the lock is free, takes it, and returns True.
-    fn acquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
+    fn _begin_to_acquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
         LazyCoroutine::object(Attempt::AcquireLock, slf.as_any(), None)
     }
 
@@ -83,10 +67,7 @@ impl LoopLock {
         if !this.is_locked.with(py, |is_locked| std::mem::replace(is_locked, false)) {
             return Err(PyRuntimeError::new_err("Lock is not acquired."));
         }
-        if !this.waiters.is_empty(py)? {
-            slf.call_method0(intern!(py, "_wake_up_first"))?;
-        }
-        Ok(())
+        this.waiters.wake_first(py)
     }
 
     /// Whether somebody has it.
@@ -96,7 +77,10 @@ impl LoopLock {
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         // It is awaited by whoever calls this, so that it may be taken at once.
-        if Self::take(slf)? { done(slf.py()) } else { slf.call_method0(intern!(slf.py(), "_wait_and_enter")) }
+        if Self::take(slf)? {
+            return done(slf.py());
+        }
+        LazyCoroutine::object(Attempt::EnterLock, slf.as_any(), None).map(Bound::into_any)
     }
 
     #[pyo3(signature = (*_exc))]
@@ -141,14 +125,50 @@ pub struct LoopSemaphore {
 }
 
 impl LoopSemaphore {
+    fn add(&self, py: Python<'_>, count: i64) {
+        self.value.with(py, |value| *value += count);
+    }
+
     /// Takes a permit, if there is one and nobody waits.
-    pub fn take(slf: &Bound<'_, Self>) -> PyResult<bool> {
+    fn take(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let (py, this) = (slf.py(), slf.get());
-        if this.value.with(py, |value| *value <= 0) || !this.waiters.is_empty(py)? {
+        if this.get_value(py) <= 0 || !this.waiters.are_all_cancelled(py)? {
             return Ok(false);
         }
-        this.value.with(py, |value| *value -= 1);
+        this.add(py, -1);
         Ok(true)
+    }
+
+    /// The first who waits gets a permit; false if nobody does.
+    fn give(&self, py: Python<'_>) -> PyResult<bool> {
+        self.waiters.wake_next(py, || self.add(py, -1))
+    }
+
+    /// Whoever came while others were ahead has waited, whatever there was.
+    fn give_what_is_left(&self, py: Python<'_>) -> PyResult<()> {
+        while self.get_value(py) > 0 && self.give(py)? {}
+        Ok(())
+    }
+
+    pub fn begin<'py>(slf: &Bound<'py, Self>) -> PyResult<Step<'py>> {
+        if Self::take(slf)? { Ok(Step::True) } else { slf.get().waiters.join(slf).map(Step::Wait) }
+    }
+
+    /// It has been given a permit.
+    pub fn go_on<'py>(slf: &Bound<'py, Self>, future: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+        slf.get().waiters.leave(future)?;
+        slf.get().give_what_is_left(slf.py())?;
+        Ok(Step::True)
+    }
+
+    pub fn give_up(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        this.waiters.leave(future)?;
+        if waiting::is_done(future)? && !waiting::is_cancelled(future)? {
+            // A permit that it has been given goes back.
+            this.add(py, 1);
+        }
+        this.give_what_is_left(py)
     }
 }
 
@@ -160,23 +180,22 @@ impl LoopSemaphore {
         Self { value: Attached::new(0), waiters: Waiters::new() }
     }
 
-    /// Waits for a permit, takes it, and returns True.
-    fn acquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
+    fn _begin_to_acquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
         LazyCoroutine::object(Attempt::AcquireSemaphore, slf.as_any(), None)
     }
 
     /// Gives a permit back.
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
-        this.value.with(py, |value| *value += 1);
-        if !this.waiters.is_empty(py)? {
-            slf.call_method0(intern!(py, "_wake_up_next"))?;
-        }
-        Ok(())
+        this.add(py, 1);
+        this.give(py).map(drop)
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        if Self::take(slf)? { done(slf.py()) } else { slf.call_method0(intern!(slf.py(), "_wait_and_enter")) }
+        if Self::take(slf)? {
+            return done(slf.py());
+        }
+        LazyCoroutine::object(Attempt::EnterSemaphore, slf.as_any(), None).map(Bound::into_any)
     }
 
     #[pyo3(signature = (*_exc))]
@@ -222,8 +241,18 @@ pub struct LoopEvent {
 }
 
 impl LoopEvent {
-    pub fn is_set_now(slf: &Bound<'_, Self>) -> bool {
-        slf.get().is_set(slf.py())
+    pub fn begin<'py>(slf: &Bound<'py, Self>) -> PyResult<Step<'py>> {
+        if slf.get().is_set(slf.py()) { Ok(Step::True) } else { slf.get().waiters.join(slf).map(Step::Wait) }
+    }
+
+    /// It has been set, and may be unset again by now.
+    pub fn go_on<'py>(slf: &Bound<'py, Self>, future: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+        slf.get().waiters.leave(future)?;
+        Ok(Step::True)
+    }
+
+    pub fn give_up(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        slf.get().waiters.leave(future)
     }
 }
 
@@ -243,11 +272,10 @@ impl LoopEvent {
     /// Sets it: all who wait go on.
     fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
-        if this.waiters.is_empty(py)? {
-            this.is_set.with(py, |is_set| *is_set = true);
+        if this.is_set.with(py, |is_set| std::mem::replace(is_set, true)) || this.waiters.is_empty(py)? {
             return Ok(());
         }
-        slf.call_method0(intern!(py, "_set_and_wake")).map(drop)
+        this.waiters.wake_all(py)
     }
 
     /// Unsets it: whoever waits from now on waits for the next `set`.
@@ -255,8 +283,7 @@ impl LoopEvent {
         self.is_set.with(py, |is_set| *is_set = false);
     }
 
-    /// Waits until it is set, and returns True.
-    fn wait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
+    fn _begin_to_wait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
         LazyCoroutine::object(Attempt::WaitForEvent, slf.as_any(), None)
     }
 
