@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from conformance.harness import lists, protocol
+from conformance.harness import lists, proof, protocol
 from conformance.harness.drive import SuiteRun, is_exit
 from conformance.harness.lists import Entry
 from conformance.harness.protocol import Outcome
@@ -89,7 +89,7 @@ def judge(
         return verdict(Kind.KNOWN, known.reason)
     if short is not None:
         return verdict(Kind.BOTH if usual.bad else Kind.FAILED, short)
-    if own is not None:
+    if own is not None and not (own.uses_neither and tress.doubt != proof.NOTHING):
         tests_tress = tress.status == protocol.PASSED and tress.doubt is None
         if tests_tress and not own.uses_tress:
             return verdict(

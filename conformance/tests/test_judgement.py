@@ -17,6 +17,18 @@ from conformance.harness.verdict import Kind
 ENTRY = lists.Entry("test_queue", "C.test_a", lists.PYTHONS, "because")
 
 
+def judged(own: lists.Entry, tress: Outcome) -> Kind:
+    return verdict.judge("test_queue", "C.test_a", Outcome("C.test_a", PASSED), tress, own, None).kind
+
+
+def test_of_a_pattern_those_are_the_standard_librarys_that_use_nothing_of_tress() -> None:
+    own = lists.Entry("test_queue", "C.*", lists.PYTHONS, "because", uses_neither=True)
+    assert judged(own, Outcome("C.test_a", PASSED, doubt=proof.NOTHING)) is Kind.OWN
+    assert judged(own, Outcome("C.test_a", PASSED)) is Kind.PASSED
+    used_another = Outcome("C.test_a", PASSED, doubt="used the standard library's Queue")
+    assert judged(own, used_another) is Kind.UNPROVED
+
+
 def written(folder: Path, text: str) -> Path:
     path = folder / "list.toml"
     path.write_text(text)

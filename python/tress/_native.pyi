@@ -159,7 +159,7 @@ class LoopQueue:
     _getters: Any
     _putters: Any
     _finished: Any
-    _maxsize: int
+    _maxsize: Any
     _unfinished_tasks: int
     _is_shutdown: bool
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...

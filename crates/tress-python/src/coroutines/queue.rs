@@ -3,7 +3,7 @@
 //! As in `synchronization`: the public classes are on top of this one and of the standard library's, whose attributes these are. A subclass of the
 //! program's may have overridden anything, and is left to the standard library.
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -25,7 +25,8 @@ struct State {
     getters: Option<Py<PyAny>>,
     putters: Option<Py<PyAny>>,
     finished: Option<Py<PyAny>>,
-    maxsize: i64,
+    /// The number, and what was given for it.
+    maxsize: (f64, Option<Py<PyAny>>),
     unfinished: i64,
     is_shut_down: bool,
     /// Whether items go in and out at the two ends of a deque; otherwise the class has methods for that.
@@ -59,7 +60,7 @@ impl LoopQueue {
         while waiters.len()? > 0 {
             let waiter = calls::method(waiters, intern!(py, "popleft"), None)?;
             if !waiting::is_done(&waiter)? {
-                return waiting::tell(&waiter);
+                return waiting::tell_with(&waiter, py.None().bind_borrowed(py));
             }
         }
         Ok(())
@@ -70,9 +71,11 @@ impl LoopQueue {
     }
 
     fn is_full(&self, py: Python<'_>) -> PyResult<bool> {
-        let maxsize = self.get_maxsize(py);
-        let count = self.held(py, |state| &state.items)?.len()?;
-        Ok(maxsize > 0 && i64::try_from(count).unwrap_or(i64::MAX) >= maxsize)
+        let maxsize = self.state.with(py, |state| state.maxsize.0);
+        // No queue of this machine's is so long that its length would be rounded.
+        #[expect(clippy::cast_precision_loss)]
+        let count = self.held(py, |state| &state.items)?.len()? as f64;
+        Ok(maxsize > 0.0 && count >= maxsize)
     }
 
     /// Gets an item, or waits for one.
@@ -264,13 +267,22 @@ impl LoopQueue {
     }
 
     #[getter(_maxsize)]
-    fn get_maxsize(&self, py: Python<'_>) -> i64 {
-        self.state.with(py, |state| state.maxsize)
+    fn get_maxsize(&self, py: Python<'_>) -> Py<PyAny> {
+        let given = self.state.with(py, |state| state.maxsize.1.as_ref().map(|given| given.clone_ref(py)));
+        given.unwrap_or_else(|| py.None())
     }
 
     #[setter(_maxsize)]
-    fn set_maxsize(&self, py: Python<'_>, maxsize: i64) {
-        self.state.with(py, |state| state.maxsize = maxsize);
+    fn set_maxsize(&self, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
+        let number = match maxsize.extract::<f64>() {
+            // As good as no limit, whatever its sign was.
+            Err(error) if error.is_instance_of::<PyOverflowError>(maxsize.py()) => f64::INFINITY,
+            number => number?,
+        };
+        let place = (number, Some(maxsize.clone().unbind()));
+        let before = self.state.with(maxsize.py(), |state| std::mem::replace(&mut state.maxsize, place));
+        drop(before);
+        Ok(())
     }
 
     #[getter(_unfinished_tasks)]

@@ -28,7 +28,7 @@ pub fn sleep<'py>(
 /// What a sleeper's timer calls.
 #[pyfunction]
 pub fn wake_sleeper(future: &Bound<'_, PyAny>) -> PyResult<()> {
-    waiting::tell(future)
+    waiting::tell_with(future, future.py().None().bind_borrowed(future.py()))
 }
 
 /// Begins to sleep.

@@ -1,6 +1,7 @@
 //! Waiting for a turn, as the classes of `asyncio` do: a future for each who waits, in a `collections.deque`.
 
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::attached::Attached;
@@ -145,12 +146,15 @@ pub fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     calls::method(future, intern!(future.py(), "cancelled"), None)?.is_truthy()
 }
 
-/// Whoever waits goes on, unless that was told already, or the wait is given up.
+/// Whoever waits goes on with True, unless that was told already, or the wait is given up.
 pub fn tell(future: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = future.py();
+    tell_with(future, PyBool::new(future.py(), true).as_any().as_borrowed())
+}
+
+/// The same with another result.
+pub fn tell_with<'py>(future: &Bound<'py, PyAny>, result: Borrowed<'_, 'py, PyAny>) -> PyResult<()> {
     if is_done(future)? {
         return Ok(());
     }
-    let yes = pyo3::types::PyBool::new(py, true);
-    calls::method(future, intern!(py, "set_result"), Some(yes.to_owned().as_any().as_borrowed())).map(drop)
+    calls::method(future, intern!(future.py(), "set_result"), Some(result)).map(drop)
 }
