@@ -17,7 +17,6 @@ from typing import Any
 
 from conformance.harness.seen import Observer, Sightings
 
-
 NOTHING = "used no object of tress's"
 
 # What makes the loops stays the standard library's own, and makes tress's once this is replaced.

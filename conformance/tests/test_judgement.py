@@ -18,7 +18,9 @@ ENTRY = lists.Entry("test_queue", "C.test_a", lists.PYTHONS, "because")
 
 
 def judged(own: lists.Entry, tress: Outcome) -> Kind:
-    return verdict.judge("test_queue", "C.test_a", Outcome("C.test_a", PASSED), tress, own, None).kind
+    return verdict.judge(
+        "test_queue", "C.test_a", Outcome("C.test_a", PASSED), tress, own, None
+    ).kind
 
 
 def test_of_a_pattern_those_are_the_standard_librarys_that_use_nothing_of_tress() -> None:

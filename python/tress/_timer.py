@@ -219,7 +219,7 @@ class _SharedTimers:
     moment longer.
     """
 
-    PATIENCE = 0.25
+    PATIENCE = 0.1
     """Seconds that the thread stays when no timer is pending: another one may follow."""
 
     def __init__(self) -> None:

@@ -138,14 +138,15 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
         *,
         extra: Any = None,
         server: Any = None,
+        **options: Any,  # a context, from Python 3.15 on
     ) -> Any:
         if self._debug:
             # The standard library's tells more.
             return super()._make_socket_transport(
-                sock, protocol, waiter, extra=extra, server=server
+                sock, protocol, waiter, extra=extra, server=server, **options
             )
         self._ensure_fd_no_transport(sock)
-        return SocketTransport(self, sock, protocol, waiter, extra, server)
+        return SocketTransport(self, sock, protocol, waiter, extra, server, **options)
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[..., Any], *args: Any

@@ -27,7 +27,7 @@ class Lock(_native.LoopLock, _StandardLock):  # type: ignore[misc]
     @coroutine_function
     def acquire(self) -> Coroutine[Any, Any, Literal[True]]:
         """Waits until the lock is free, takes it, and returns True."""
-        return self._begin_to_acquire()  # type: ignore[return-value]
+        return self._begin_to_acquire()
 
 
 class Semaphore(_native.LoopSemaphore, _StandardSemaphore):  # type: ignore[misc]
@@ -38,7 +38,7 @@ class Semaphore(_native.LoopSemaphore, _StandardSemaphore):  # type: ignore[misc
     @coroutine_function
     def acquire(self) -> Coroutine[Any, Any, Literal[True]]:
         """Waits for a permit, takes it, and returns True."""
-        return self._begin_to_acquire()  # type: ignore[return-value]
+        return self._begin_to_acquire()
 
 
 class BoundedSemaphore(Semaphore, _StandardBoundedSemaphore):  # type: ignore[misc]
@@ -61,4 +61,4 @@ class Event(_native.LoopEvent, _StandardEvent):  # type: ignore[misc]
     @coroutine_function
     def wait(self) -> Coroutine[Any, Any, Literal[True]]:
         """Waits until it is set, and returns True."""
-        return self._begin_to_wait()  # type: ignore[return-value]
+        return self._begin_to_wait()

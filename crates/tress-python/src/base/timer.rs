@@ -10,6 +10,9 @@ use tress_core::base::waiter::{Cancel, Grant, Signal, Waiter};
 use super::argument::{TIMEOUT_MAX, seconds};
 use crate::attach;
 
+/// The thread sleeps no longer at a time, so that it goes soon after the last timer was cancelled.
+const LOOK_AGAIN_NS: u64 = 500_000_000;
+
 #[derive(Default)]
 struct State {
     timers: Core<Py<PyAny>>,
@@ -66,7 +69,9 @@ impl Timers {
             if soonest.is_none() && patience.has_passed() {
                 return Ok(None);
             }
-            let soonest = Some(soonest.unwrap_or(patience));
+            // What it sleeps for may be taken out meanwhile, which wakes nobody.
+            let look_again = Deadline::after_ns(LOOK_AGAIN_NS);
+            let soonest = Some(soonest.unwrap_or(patience).min(look_again));
             let sleeper = Arc::new(Waiter::new());
             state.sleeper = Some(sleeper.clone());
             drop(state);

@@ -38,6 +38,9 @@ const CLOCK_RESOLUTION_S: f64 = 1e-9;
 /// As many bytes are read at a time: as in the standard library.
 const LONGEST_READ: usize = 256 * 1024;
 
+/// A callback, its arguments, and the context to call it in.
+type Call<'a, 'py> = (&'a Bound<'py, PyAny>, &'a Bound<'py, PyTuple>, Option<&'a Bound<'py, PyAny>>);
+
 /// What is called later.
 enum Timer {
     Own(Py<TimerHandle>),
@@ -381,15 +384,15 @@ impl EventLoop {
         slf: &Bound<'py, Self>,
         fd: &Bound<'py, PyAny>,
         direction: Direction,
-        call: Option<(&Bound<'py, PyAny>, &Bound<'py, PyTuple>)>,
+        call: Option<Call<'_, 'py>>,
     ) -> PyResult<(Option<Bound<'py, Handle>>, bool)> {
         let (py, this) = (slf.py(), slf.get());
         let fd = descriptor(fd)?;
         let handle = match call {
             None => None,
-            Some((callback, arguments)) => {
+            Some((callback, arguments, context)) => {
                 this.check_open()?;
-                let context = context_or_copy(py, None)?;
+                let context = context_or_copy(py, context)?;
                 let arguments = Arguments::of(arguments);
                 Some(
                     Handle::new(slf.clone().unbind(), callback.clone().unbind(), arguments, context)
@@ -614,24 +617,26 @@ impl EventLoop {
         Self::turn(slf, &poller, true)
     }
 
-    #[pyo3(signature = (fd, callback, *args))]
+    #[pyo3(signature = (fd, callback, *args, context = None))]
     fn _add_reader<'py>(
         slf: &Bound<'py, Self>,
         fd: &Bound<'py, PyAny>,
         callback: &Bound<'py, PyAny>,
         args: &Bound<'py, PyTuple>,
+        context: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, Handle>>> {
-        Self::set_watch(slf, fd, Direction::Read, Some((callback, args))).map(|(handle, _)| handle)
+        Self::set_watch(slf, fd, Direction::Read, Some((callback, args, context))).map(|(handle, _)| handle)
     }
 
-    #[pyo3(signature = (fd, callback, *args))]
+    #[pyo3(signature = (fd, callback, *args, context = None))]
     fn _add_writer<'py>(
         slf: &Bound<'py, Self>,
         fd: &Bound<'py, PyAny>,
         callback: &Bound<'py, PyAny>,
         args: &Bound<'py, PyTuple>,
+        context: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, Handle>>> {
-        Self::set_watch(slf, fd, Direction::Write, Some((callback, args))).map(|(handle, _)| handle)
+        Self::set_watch(slf, fd, Direction::Write, Some((callback, args, context))).map(|(handle, _)| handle)
     }
 
     fn _remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {

@@ -170,7 +170,7 @@ impl LoopQueue {
 /// A getter and a setter of an attribute that holds an object.
 macro_rules! replace {
     ($this:ident, $py:ident, $field:ident, $value:ident) => {{
-        let before = $this.state.with($py, |state| std::mem::replace(&mut state.$field, Some($value)));
+        let before = $this.state.with($py, |state| state.$field.replace($value));
         drop(before);
     }};
 }

@@ -39,6 +39,8 @@ struct State {
     /// Whether the protocol gives the buffer to read into.
     is_buffered: bool,
     context: Option<Py<PyAny>>,
+    /// Whether that is one that the maker of the connection gave.
+    has_given_context: bool,
     chunks: VecDeque<Chunk>,
     /// How many bytes those are.
     size: usize,
@@ -608,13 +610,40 @@ impl SocketTransport {
     fn set_owner(&self, py: Python<'_>, owner: Option<Py<EventLoop>>) -> PyResult<()> {
         let context = match &owner {
             None => None,
-            // SAFETY: attached; the result is a new reference, or null with an exception set.
             Some(_) => {
-                Some(unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? }.unbind())
+                // SAFETY: attached; the result is a new reference, or null with an exception set.
+                let copy = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
+                Some(copy.unbind())
             }
         };
         let replaced = self.state.with(py, |state| {
             (std::mem::replace(&mut state.owner, owner), std::mem::replace(&mut state.context, context))
+        });
+        drop(replaced);
+        Ok(())
+    }
+
+    /// What the maker of the connection gave, as it can from Python 3.15 on.
+    #[getter(_context)]
+    fn get_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| {
+            let given = state.context.as_ref().filter(|_| state.has_given_context);
+            given.map(|context| context.clone_ref(py))
+        })
+    }
+
+    /// None leaves the copy.
+    #[setter(_context)]
+    fn set_context(&self, py: Python<'_>, context: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let Some(context) = context else { return Ok(()) };
+        // SAFETY: a live object.
+        if unsafe { ffi::PyContext_CheckExact(context.as_ptr()) } == 0 {
+            let kind = context.get_type().name()?;
+            return Err(PyTypeError::new_err(format!("context must be a contextvars.Context, not {kind}")));
+        }
+        let replaced = self.state.with(py, |state| {
+            state.has_given_context = true;
+            state.context.replace(context.unbind())
         });
         drop(replaced);
         Ok(())
