@@ -22,8 +22,8 @@ class Suite:
     parts: tuple[str, ...] = ()
     # All of its tests start processes.
     of_processes: bool = False
-    # The standard package that it is about, if only what is in place of that proves anything: a test
-    # of an event loop may use tress's threads as well.
+    # The standard package that it is about, if only what is in place of that proves anything: a
+    # test of an event loop may use tress's threads as well.
     about: str = ""
     # Parts that CPython ships and that are not run, with the reason.
     left_out: tuple[tuple[str, str], ...] = ()
