@@ -16,6 +16,7 @@ import pytest
 
 import tress.threading
 from tests.threads.ordering import BOUND_S, Attempt, outcome, until
+from tress import _native
 
 SOON = 0.01
 FAR = 1000.0
@@ -215,6 +216,41 @@ def test_a_thousand_that_wait_cost_one_thread() -> None:
     for timer in timers:
         timer.cancel()
     assert not any(timer.is_alive() for timer in timers)
+
+
+def sleeps(thread: threading.Thread) -> bool:
+    stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "S"
+
+
+def test_whoever_sleeps_for_timers_ends_with_the_last_of_them() -> None:
+    timers = _native.Timers()
+    first, last = timers.add(FAR, None), timers.add(FAR, None)
+    returned: list[Any] = []
+    sleeper = threading.Thread(target=lambda: returned.append(timers.next(0.0)), daemon=True)
+    sleeper.start()
+    until(lambda: sleeps(sleeper), "it sleeps")
+    assert timers.cancel(first)
+    assert sleeper.is_alive()
+    assert timers.cancel(last)
+    sleeper.join(BOUND_S)
+    assert returned == [None]
+
+
+def test_a_timer_that_is_due_before_the_others_is_not_slept_through() -> None:
+    timers = _native.Timers()
+    timers.add(FAR, "late")
+    returned: list[Any] = []
+    # Within its patience, and after it.
+    for patience in (FAR / 2, 0.0):
+        sleeper = threading.Thread(
+            target=lambda patience=patience: returned.append(timers.next(patience)), daemon=True
+        )
+        sleeper.start()
+        until(lambda sleeper=sleeper: sleeps(sleeper), "it sleeps")  # type: ignore[misc]
+        timers.add(SOON, "soon")
+        sleeper.join(BOUND_S)
+    assert returned == ["soon", "soon"]
 
 
 def test_result() -> None:

@@ -10,13 +10,26 @@ use tress_core::base::waiter::{Cancel, Grant, Signal, Waiter};
 use super::argument::{TIMEOUT_MAX, seconds};
 use crate::attach;
 
-/// The thread sleeps no longer at a time, so that it goes soon after the last timer was cancelled.
-const LOOK_AGAIN_NS: u64 = 500_000_000;
-
 #[derive(Default)]
 struct State {
     timers: Core<Py<PyAny>>,
-    sleeper: Option<Arc<Waiter>>,
+    sleeper: Option<Sleeper>,
+}
+
+/// The thread in `next`, while it sleeps.
+struct Sleeper {
+    waiter: Arc<Waiter>,
+    until: Deadline,
+    /// Its patience is over: it sleeps for what is pending alone.
+    ends_with_the_last: bool,
+}
+
+fn wake(sleeper: Option<Sleeper>) {
+    if let Some(Sleeper { waiter, .. }) = sleeper {
+        if waiter.grant(Signal::Retry) == Grant::Asleep {
+            waiter.wake();
+        }
+    }
 }
 
 /// Objects and when they are due. One thread takes them out with `next`.
@@ -36,28 +49,28 @@ impl Timers {
     fn add(&self, delay: &Bound<'_, PyAny>, object: Py<PyAny>) -> PyResult<u64> {
         let delay = seconds(delay)?.clamp(0.0, TIMEOUT_MAX);
         let due = Deadline::after_ns((delay * 1e9).ceil() as u64);
-        let mut sleeper = None;
         let mut state = self.state.lock();
-        let (id, soonest) = state.timers.add(due, object);
-        if soonest {
-            sleeper = state.sleeper.take();
-        }
+        let (id, _) = state.timers.add(due, object);
+        let sleeper = state.sleeper.take_if(|sleeper| due < sleeper.until);
         drop(state);
-        if let Some(sleeper) = sleeper {
-            if sleeper.grant(Signal::Retry) == Grant::Asleep {
-                sleeper.wake();
-            }
-        }
+        wake(sleeper);
         Ok(id.number())
     }
 
     /// Takes the object with this number out; whether it was still pending.
     fn cancel(&self, number: u64) -> bool {
-        let object = self.state.lock().timers.cancel(TimerId::of_number(number));
+        let mut state = self.state.lock();
+        let object = state.timers.cancel(TimerId::of_number(number));
+        let none_left = state.timers.is_empty();
+        let sleeper = state.sleeper.take_if(|sleeper| none_left && sleeper.ends_with_the_last);
+        drop(state);
+        wake(sleeper);
         object.is_some()
     }
 
-    /// Waits until an object is due and returns it; None after `patience` seconds in which none was pending.
+    /// Waits until an object is due and returns it; None when none is pending after `patience` seconds, or at any later time.
+    ///
+    /// So long it does not sleep for what is due later: objects that are added and cancelled in turn wake nobody.
     fn next(&self, py: Python<'_>, patience: f64) -> PyResult<Option<Py<PyAny>>> {
         let patience = Deadline::after_ns((patience.max(0.0) * 1e9) as u64);
         loop {
@@ -65,18 +78,17 @@ impl Timers {
             if let Some(object) = state.timers.pop_due() {
                 return Ok(Some(object));
             }
-            let soonest = state.timers.soonest();
-            if soonest.is_none() && patience.has_passed() {
-                return Ok(None);
-            }
-            // What it sleeps for may be taken out meanwhile, which wakes nobody.
-            let look_again = Deadline::after_ns(LOOK_AGAIN_NS);
-            let soonest = Some(soonest.unwrap_or(patience).min(look_again));
-            let sleeper = Arc::new(Waiter::new());
-            state.sleeper = Some(sleeper.clone());
+            let ends_with_the_last = patience.has_passed();
+            let until = match state.timers.soonest() {
+                None if ends_with_the_last => return Ok(None),
+                Some(soonest) if ends_with_the_last || soonest < patience => soonest,
+                _ => patience,
+            };
+            let waiter = Arc::new(Waiter::new());
+            state.sleeper = Some(Sleeper { waiter: waiter.clone(), until, ends_with_the_last });
             drop(state);
-            let ended = attach::wait_unseen(py, &sleeper, soonest);
-            if sleeper.cancel() == Cancel::Cancelled {
+            let ended = attach::wait_unseen(py, &waiter, Some(until));
+            if waiter.cancel() == Cancel::Cancelled {
                 self.state.lock().sleeper = None;
             }
             let _ = ended?;
