@@ -110,7 +110,6 @@ class Result(unittest.TestResult):
         self._about = about
         self._outcome = protocol.Outcome("", protocol.PASSED)
         self._began = 0.0
-        self._started: unittest.TestCase | None = None
         self._support: Any = importlib.import_module("test.support")
         # What CPython's own runner would show of a test that leaves something behind.
         self._warnings: list[str] = []
@@ -122,7 +121,6 @@ class Result(unittest.TestResult):
 
     def startTest(self, test: unittest.TestCase) -> None:
         super().startTest(test)
-        self._started = test
         name = self._names[id(test)]
         self._events.write("start", test=name)
         self._outcome = protocol.Outcome(name, protocol.PASSED)
@@ -193,11 +191,9 @@ class Result(unittest.TestResult):
         self._mark(protocol.FAILED, test, self._describe(err))
 
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:
-        if id(test) in self._names and test is not self._started:
-            # Python 3.12.1 skips the tests of a class that is to be skipped without starting them.
-            outcome = protocol.Outcome(self._names[id(test)], protocol.SKIPPED, detail=reason)
-            self._events.write("end", outcome=vars(outcome))
-            return
+        # Python 3.12.1 does not start what it skips whole.
+        if self._names.get(id(test), self._outcome.test) != self._outcome.test:
+            self.startTest(test)
         # A test of which only some subtests were skipped ran.
         if id(test) in self._names or not isinstance(test, unittest.TestCase):
             self._mark(protocol.SKIPPED, test, reason)

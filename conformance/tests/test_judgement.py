@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from conformance.harness import command, lists, proof, sources, suites, verdict
+from conformance.harness import command, lists, proof, sources, suites, verdict, worker
 from conformance.harness.drive import EXIT, SuiteRun
-from conformance.harness.protocol import CRASHED, ERROR, PASSED, SKIPPED, Outcome
+from conformance.harness.protocol import CRASHED, ERROR, PASSED, SKIPPED, Outcome, read_events
 from conformance.harness.seen import Observer, Sightings, catalogue
 from conformance.harness.verdict import Kind
 
@@ -319,3 +319,25 @@ def test_what_proves_a_test(evidence: proof.Evidence, expected: str | None) -> N
     else:
         assert doubt is not None
         assert expected in doubt
+
+
+def test_what_is_skipped_without_having_been_started_is_no_part_of_the_test_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    support = pytest.importorskip("test.support")
+    monkeypatch.setattr(support, "print_warning", support.print_warning)
+    monkeypatch.setattr(sys, "addaudithook", lambda hook: None)
+    tests = {"C.ran": unittest.TestCase(), "C.skipped": unittest.TestCase()}
+    ran, skipped = tests.values()
+    path = tmp_path / "events"
+    interpreters = worker.Interpreters(str(tmp_path))
+    result = worker.Result(tests, worker.Events(str(path)), interpreters, None, [])
+    result.startTest(ran)
+    result.stopTest(ran)
+    result.addSkip(skipped, "because")
+    result.stopTest(skipped)
+    ends = [event["outcome"] for event in read_events(path) if event["event"] == "end"]
+    assert [(end["test"], end["status"]) for end in ends] == [
+        ("C.ran", PASSED),
+        ("C.skipped", SKIPPED),
+    ]
