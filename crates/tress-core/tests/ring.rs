@@ -75,6 +75,17 @@ fn kill(pid: i32) {
     assert!(libc::WIFSIGNALED(end_of(pid)), "it ended before it was killed");
 }
 
+/// Returns once it has stopped.
+fn stop(pid: i32) {
+    let mut status = 0;
+    // SAFETY: a child of this process that nobody else waits for.
+    unsafe {
+        libc::kill(pid, libc::SIGSTOP);
+        assert_eq!(libc::waitpid(pid, &mut status, libc::WUNTRACED), pid);
+    }
+    assert!(libc::WIFSTOPPED(status), "it ended before it was stopped");
+}
+
 fn end_of(pid: i32) -> i32 {
     let mut status = 0;
     // SAFETY: `pid` is a child of this process that nobody else waits for.
@@ -214,6 +225,9 @@ fn a_reader_killed_in_the_middle_loses_its_item_and_no_other() {
             put(&ring, &last);
         });
         until("it writes", || ring.positions().is_writer_asleep());
+        // Else it may write so fast that the reader is at the end before it is killed.
+        stop(writer);
+        let head = ring.positions().head();
         let reader = fork(|| {
             let mut getting = ring.get();
             let Next::Item(item) = next(&mut getting) else { return };
@@ -223,11 +237,12 @@ fn a_reader_killed_in_the_middle_loses_its_item_and_no_other() {
             // SAFETY: it has no preconditions.
             unsafe { libc::pause() };
         });
-        let head = ring.positions().head();
         until("it reads", || ring.positions().head() != head);
         // SAFETY: children of this process that have not been waited for.
         unsafe { libc::kill(reader, libc::SIGKILL) };
         assert!(libc::WIFSIGNALED(end_of(reader)));
+        // SAFETY: as above.
+        unsafe { libc::kill(writer, libc::SIGCONT) };
         assert_eq!(get(&ring), Err(Next::Lost(Some(reader as u32))));
         assert_eq!(get(&ring), Ok(last));
         assert_eq!(end_of(writer), 0);
