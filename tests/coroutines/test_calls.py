@@ -211,32 +211,6 @@ def test_another_thread_wakes_the_loop(loop: Any) -> None:
     assert made == [thread.ident]
 
 
-def test_calls_of_many_threads_are_all_made(loop: Any) -> None:
-    threads, each = 4, 500
-    made: list[tuple[int, int]] = []
-    left = threads
-
-    def end() -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            loop.stop()
-
-    def call(number: int) -> None:
-        for count in range(each):
-            loop.call_soon_threadsafe(made.append, (number, count))
-        loop.call_soon_threadsafe(end)
-
-    running = [threading.Thread(target=call, args=(number,)) for number in range(threads)]
-    for thread in running:
-        thread.start()
-    loop.run_forever()
-    for thread in running:
-        thread.join()
-    for number in range(threads):
-        assert [count for who, count in made if who == number] == list(range(each))
-
-
 def test_a_loop_and_its_handles_are_collected(new_loop: Callable[[], Any]) -> None:
     class Kept:
         pass

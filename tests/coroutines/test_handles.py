@@ -215,6 +215,7 @@ def test_timer_handles_are_compared_by_their_times(loop: Any) -> None:
     again.cancel()
     assert early != again
     assert early != 1
+    assert (early == FAR) is False
     with pytest.raises(TypeError):
         assert early < 1
     assert sorted([late, early]) == [early, late]

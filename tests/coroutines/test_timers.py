@@ -71,6 +71,7 @@ def test_a_clock_of_the_programs_own(loop: Any) -> None:
     assert seen == ["at 105", "after ten"]
     # Put back, it is the usual one.
     del loop.time
+    assert loop.time() == pytest.approx(time.monotonic(), abs=60)
     assert loop.call_later(0, int).when() == pytest.approx(loop.time(), abs=60)
 
 
@@ -139,38 +140,6 @@ def test_a_bad_delay(delay: Any, loop: Any) -> None:
 def test_no_time(loop: Any) -> None:
     with pytest.raises(TypeError, match="when cannot be None"):
         loop.call_at(None, print)
-
-
-def test_a_clock_of_the_program_s_moves_the_timers(loop: Any) -> None:
-    now = 1000.0
-    loop.time = lambda: now
-    made: list[str] = []
-    handle = loop.call_later(5, made.append, "due")
-    assert handle.when() == 1005.0
-    turn(loop)
-    assert made == []
-    now = 1006.0
-    turn(loop)
-    assert made == ["due"]
-    del loop.time
-    assert loop.time() == pytest.approx(time.monotonic(), abs=60)
-
-
-def test_timers_can_be_compared(loop: Any) -> None:
-    early, late = loop.call_at(1e9, print), loop.call_at(2e9, print)
-    same = loop.call_at(1e9, print)
-    assert early < late
-    assert early <= same
-    assert late > early
-    assert late >= early
-    assert early == same
-    assert early != late
-    assert hash(early) == hash(same)
-    assert (early == 1e9) is False
-    same.cancel()
-    assert early != same
-    early.cancel()
-    late.cancel()
 
 
 def test_cancelled_timers_do_not_pile_up(own_loop: Any) -> None:

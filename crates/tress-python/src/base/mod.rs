@@ -4,6 +4,7 @@ pub mod argument;
 pub mod attached;
 pub mod calls;
 pub mod deadlock;
+pub mod freelist;
 pub mod held;
 pub mod own;
 pub mod raw;

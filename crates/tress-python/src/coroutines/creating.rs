@@ -110,15 +110,7 @@ pub fn task<'py>(
     call_named(&class, &arguments, &names).map(Some)
 }
 
-/// The loop that runs in this thread, whosever it is; None where none does.
-///
-/// # Errors
-/// What the look-up raises.
-pub fn running<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-    RUNNING_LOOP.get(py)?.call0()
-}
-
-/// The same loop, if it is one of tress's whose methods nobody has overridden.
+/// A loop as one of tress's, if it is one whose methods nobody has overridden.
 ///
 /// # Errors
 /// What the look-up raises.
@@ -132,7 +124,7 @@ pub fn own<'a, 'py>(any: &'a Bound<'py, PyAny>) -> PyResult<Option<&'a Bound<'py
 /// # Errors
 /// What the look-up raises.
 pub fn running_own<'py>(py: Python<'py>) -> PyResult<Option<Bound<'py, EventLoop>>> {
-    let running = running(py)?;
+    let running = RUNNING_LOOP.get(py)?.call0()?;
     Ok(own(&running)?.cloned())
 }
 

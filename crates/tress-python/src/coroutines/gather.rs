@@ -13,6 +13,7 @@ use crate::base::calls;
 
 use super::creating::{self, Found};
 use super::event_loop::EventLoop;
+use super::waiting;
 
 static STANDARD: Found = Found::new("tress.asyncio._standard", "gather");
 static ENSURE_FUTURE: Found = Found::new("asyncio.tasks", "ensure_future");
@@ -51,10 +52,6 @@ pub struct Gathering {
 
 fn ask<'py>(future: &Bound<'py, PyAny>, method: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
     calls::method(future, method, None)
-}
-
-fn is_true(future: &Bound<'_, PyAny>, method: &Bound<'_, PyString>) -> PyResult<bool> {
-    ask(future, method)?.is_truthy()
 }
 
 /// In place of the result of a child that was cancelled.
@@ -102,17 +99,17 @@ impl Gathering {
         let outer = outer.map(|outer| outer.into_bound(py));
         let is_over = match &outer {
             None => true,
-            Some(outer) => is_true(outer, intern!(py, "done"))?,
+            Some(outer) => waiting::is_done(outer)?,
         };
         let (Some(outer), false) = (outer, is_over) else {
-            if !is_true(child, intern!(py, "cancelled"))? {
+            if !waiting::is_cancelled(child)? {
                 // So that nobody complains that it was not asked for.
                 ask(child, intern!(py, "exception"))?;
             }
             return Ok(());
         };
         if !has_result && !returns_exceptions {
-            if is_true(child, intern!(py, "cancelled"))? {
+            if waiting::is_cancelled(child)? {
                 let error = ask(child, intern!(py, "_make_cancelled_error"))?;
                 return self.fail(py, &outer, error);
             }
@@ -128,7 +125,7 @@ impl Gathering {
         for child in self.children(py).iter().flatten() {
             let result = if all_succeeded {
                 ask(&child, intern!(py, "result"))?
-            } else if is_true(&child, intern!(py, "cancelled"))? {
+            } else if waiting::is_cancelled(&child)? {
                 cancelled(&child)?
             } else {
                 let error = ask(&child, intern!(py, "exception"))?;
@@ -156,8 +153,7 @@ impl Gathering {
             (state.outer.is_some(), state.ended == state.count)
         });
         // Not `result`, which would use up the one error of a child that was cancelled.
-        let has_result =
-            !is_true(child, intern!(py, "cancelled"))? && ask(child, intern!(py, "exception"))?.is_none();
+        let has_result = !waiting::is_cancelled(child)? && ask(child, intern!(py, "exception"))?.is_none();
         if has_result && !(is_begun && is_last) {
             return Ok(());
         }
@@ -231,7 +227,7 @@ pub fn gather<'py>(
         count += 1;
         known.set_item(argument, &child)?;
         // Before 3.12 no child has ended here but one that had before, whose callback comes as ever.
-        if cfg!(Py_3_12) && !is_new && is_true(&child, intern!(py, "done"))? {
+        if cfg!(Py_3_12) && !is_new && waiting::is_done(&child)? {
             ended.push(child.clone());
         } else {
             #[cfg(Py_3_14)]

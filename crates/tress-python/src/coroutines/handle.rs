@@ -11,7 +11,7 @@ use pyo3::{IntoPyObjectExt, PyTraverseError, PyVisit, ffi, intern};
 use tress_core::base::thread_id;
 
 use crate::base::attached::Attached;
-use crate::base::calls;
+use crate::base::{calls, freelist};
 
 use super::event_loop::EventLoop;
 
@@ -162,15 +162,8 @@ impl Handle {
     /// MemoryError.
     #[inline]
     pub fn object(self, py: Python<'_>) -> PyResult<Bound<'_, Self>> {
-        let object = Bound::new(py, self)?;
-        // One that comes from the list of free ones is not yet known to the garbage collector.
-        // SAFETY: a live object of a class that the collector knows, all of whose fields are there.
-        unsafe {
-            if ffi::PyObject_GC_IsTracked(object.as_ptr()) == 0 {
-                ffi::PyObject_GC_Track(object.as_ptr().cast());
-            }
-        }
-        Ok(object)
+        // SAFETY: the class has a `__traverse__`.
+        unsafe { freelist::object(py, self) }
     }
 
     /// As the standard library has it from 3.14 on, whoever cancels it, or asks whether it is cancelled, in another thread waits

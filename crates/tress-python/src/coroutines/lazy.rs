@@ -10,10 +10,10 @@ use std::ffi::CString;
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, ffi, intern};
+use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::attached::Attached;
-use crate::base::calls;
+use crate::base::{calls, freelist};
 
 use super::queue::LoopQueue;
 use super::sleeping;
@@ -35,12 +35,10 @@ pub enum Attempt {
 
 /// What comes of resuming it.
 pub enum Step<'py> {
-    /// It returns this,
+    /// It returns this.
     Over(Bound<'py, PyAny>),
-    /// or True,
-    True,
-    /// or None.
-    Nothing,
+    /// It returns what it always does.
+    Done,
     /// The others have a turn; then it returns its argument.
     Pause,
     /// It waits for a future.
@@ -66,13 +64,23 @@ impl Attempt {
         }
     }
 
+    /// What it returns when it is done.
+    fn usual_result(self, py: Python<'_>) -> Bound<'_, PyAny> {
+        match self {
+            Self::AcquireLock | Self::AcquireSemaphore | Self::WaitForEvent => {
+                PyBool::new(py, true).to_owned().into_any()
+            }
+            Self::EnterLock | Self::EnterSemaphore | Self::Get | Self::Put | Self::Sleep => {
+                py.None().into_bound(py)
+            }
+        }
+    }
+
     /// Resumes it for the first time.
     fn begin<'py>(self, of: &Bound<'py, PyAny>, argument: Argument<'_, 'py>) -> PyResult<Step<'py>> {
         match self {
-            Self::AcquireLock => LoopLock::begin(of.cast()?),
-            Self::EnterLock => LoopLock::begin(of.cast()?).map(without_result),
-            Self::AcquireSemaphore => LoopSemaphore::begin(of.cast()?),
-            Self::EnterSemaphore => LoopSemaphore::begin(of.cast()?).map(without_result),
+            Self::AcquireLock | Self::EnterLock => LoopLock::begin(of.cast()?),
+            Self::AcquireSemaphore | Self::EnterSemaphore => LoopSemaphore::begin(of.cast()?),
             Self::WaitForEvent => LoopEvent::begin(of.cast()?),
             Self::Get => LoopQueue::begin_to_get(of.cast()?),
             Self::Put => LoopQueue::begin_to_put(of.cast()?, argument.unwrap_or(of)),
@@ -88,14 +96,12 @@ impl Attempt {
         future: &Bound<'py, PyAny>,
     ) -> PyResult<Step<'py>> {
         match self {
-            Self::AcquireLock => LoopLock::go_on(of.cast()?, future),
-            Self::EnterLock => LoopLock::go_on(of.cast()?, future).map(without_result),
-            Self::AcquireSemaphore => LoopSemaphore::go_on(of.cast()?, future),
-            Self::EnterSemaphore => LoopSemaphore::go_on(of.cast()?, future).map(without_result),
+            Self::AcquireLock | Self::EnterLock => LoopLock::go_on(of.cast()?, future),
+            Self::AcquireSemaphore | Self::EnterSemaphore => LoopSemaphore::go_on(of.cast()?, future),
             Self::WaitForEvent => LoopEvent::go_on(of.cast()?, future),
             // Another may have been faster.
             Self::Get | Self::Put => self.begin(of, argument),
-            Self::Sleep => Ok(argument.map_or(Step::Nothing, |result| Step::Over(result.clone()))),
+            Self::Sleep => Ok(argument.map_or(Step::Done, |result| Step::Over(result.clone()))),
         }
     }
 
@@ -110,10 +116,6 @@ impl Attempt {
             Self::Sleep => sleeping::give_up(of),
         }
     }
-}
-
-fn without_result(step: Step<'_>) -> Step<'_> {
-    if matches!(step, Step::True) { Step::Nothing } else { step }
 }
 
 enum Stage {
@@ -152,15 +154,8 @@ impl LazyCoroutine {
         let py = of.py();
         let argument = argument.map(|argument| argument.clone().unbind());
         let stage = Attached::new(Stage::New(of.clone().unbind(), argument));
-        let object = Bound::new(py, Self { attempt, stage })?;
-        // One that comes from the list of free ones is not yet known to the garbage collector.
-        // SAFETY: a live object of a class that the collector knows, all of whose fields are there.
-        unsafe {
-            if ffi::PyObject_GC_IsTracked(object.as_ptr()) == 0 {
-                ffi::PyObject_GC_Track(object.as_ptr().cast());
-            }
-        }
-        Ok(object)
+        // SAFETY: the class has a `__traverse__`.
+        unsafe { freelist::object(py, Self { attempt, stage }) }
     }
 
     fn become_stage(&self, py: Python<'_>, stage: Stage) -> Stage {
@@ -198,23 +193,22 @@ impl LazyCoroutine {
                 return Err(cannot_reuse());
             }
         };
-        let (next, resumed) = match step {
-            Ok(Step::Over(result)) => (Stage::Over, Resumed::Returned(result)),
-            Ok(Step::True) => (Stage::Over, Resumed::Returned(PyBool::new(py, true).to_owned().into_any())),
-            Ok(Step::Nothing) => (Stage::Over, Resumed::Returned(py.None().into_bound(py))),
-            Ok(Step::Pause) => {
+        let outcome = step.and_then(|step| match step {
+            Step::Over(result) => Ok((Stage::Over, Resumed::Returned(result))),
+            Step::Done => Ok((Stage::Over, Resumed::Returned(self.attempt.usual_result(py)))),
+            Step::Pause => {
                 let paused = Stage::Paused(argument.map(Bound::unbind));
-                (paused, Resumed::Yielded(py.None().into_bound(py)))
+                Ok((paused, Resumed::Yielded(py.None().into_bound(py))))
             }
-            Ok(Step::Wait(future)) => Self::waiting(of, argument, future)?,
-            Ok(Step::WaitWith { future, instead }) => Self::waiting(instead, argument, future)?,
-            Err(error) => {
-                self.become_stage(py, Stage::Over);
-                return Err(error);
-            }
+            Step::Wait(future) => Self::waiting(of, argument, future),
+            Step::WaitWith { future, instead } => Self::waiting(instead, argument, future),
+        });
+        let (next, resumed) = match outcome {
+            Ok((next, resumed)) => (next, Ok(resumed)),
+            Err(error) => (Stage::Over, Err(error)),
         };
         self.become_stage(py, next);
-        Ok(resumed)
+        resumed
     }
 
     fn waiting<'py>(

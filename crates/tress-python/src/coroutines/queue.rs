@@ -89,7 +89,7 @@ impl LoopQueue {
     /// Puts an item, or waits for room.
     pub fn begin_to_put<'py>(slf: &Bound<'py, Self>, item: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
         if Self::try_put(slf, item)? {
-            return Ok(Step::Nothing);
+            return Ok(Step::Done);
         }
         waiting::join(&slf.get().held(slf.py(), |state| &state.putters)?, slf).map(Step::Wait)
     }

@@ -31,14 +31,14 @@ impl LoopLock {
     }
 
     pub fn begin<'py>(slf: &Bound<'py, Self>) -> PyResult<Step<'py>> {
-        if Self::take(slf)? { Ok(Step::True) } else { slf.get().waiters.join(slf).map(Step::Wait) }
+        if Self::take(slf)? { Ok(Step::Done) } else { slf.get().waiters.join(slf).map(Step::Wait) }
     }
 
     /// It has been released, and this one is the first.
     pub fn go_on<'py>(slf: &Bound<'py, Self>, future: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
         slf.get().waiters.leave(future)?;
         slf.get().set_locked(slf.py(), true);
-        Ok(Step::True)
+        Ok(Step::Done)
     }
 
     pub fn give_up(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -151,14 +151,14 @@ impl LoopSemaphore {
     }
 
     pub fn begin<'py>(slf: &Bound<'py, Self>) -> PyResult<Step<'py>> {
-        if Self::take(slf)? { Ok(Step::True) } else { slf.get().waiters.join(slf).map(Step::Wait) }
+        if Self::take(slf)? { Ok(Step::Done) } else { slf.get().waiters.join(slf).map(Step::Wait) }
     }
 
     /// It has been given a permit.
     pub fn go_on<'py>(slf: &Bound<'py, Self>, future: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
         slf.get().waiters.leave(future)?;
         slf.get().give_what_is_left(slf.py())?;
-        Ok(Step::True)
+        Ok(Step::Done)
     }
 
     pub fn give_up(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -242,13 +242,13 @@ pub struct LoopEvent {
 
 impl LoopEvent {
     pub fn begin<'py>(slf: &Bound<'py, Self>) -> PyResult<Step<'py>> {
-        if slf.get().is_set(slf.py()) { Ok(Step::True) } else { slf.get().waiters.join(slf).map(Step::Wait) }
+        if slf.get().is_set(slf.py()) { Ok(Step::Done) } else { slf.get().waiters.join(slf).map(Step::Wait) }
     }
 
     /// It has been set, and may be unset again by now.
     pub fn go_on<'py>(slf: &Bound<'py, Self>, future: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
         slf.get().waiters.leave(future)?;
-        Ok(Step::True)
+        Ok(Step::Done)
     }
 
     pub fn give_up(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -272,7 +272,7 @@ impl LoopEvent {
     /// Sets it: all who wait go on.
     fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
-        if this.is_set.with(py, |is_set| std::mem::replace(is_set, true)) || this.waiters.is_empty(py)? {
+        if this.is_set.with(py, |is_set| std::mem::replace(is_set, true)) {
             return Ok(());
         }
         this.waiters.wake_all(py)

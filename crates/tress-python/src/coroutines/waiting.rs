@@ -28,21 +28,19 @@ impl Waiters {
         drop(before);
     }
 
-    pub fn is_empty(&self, py: Python<'_>) -> PyResult<bool> {
+    /// The container, if somebody is in it.
+    fn occupied<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         match self.get(py) {
-            None => Ok(true),
-            Some(waiters) => Ok(waiters.len()? == 0),
+            Some(waiters) if waiters.len()? > 0 => Ok(Some(waiters)),
+            _ => Ok(None),
         }
     }
 
     /// Whether nobody waits who still wants a turn.
     pub fn are_all_cancelled(&self, py: Python<'_>) -> PyResult<bool> {
-        let Some(waiters) = self.get(py) else { return Ok(true) };
-        if waiters.len()? == 0 {
-            return Ok(true);
-        }
+        let Some(waiters) = self.occupied(py)? else { return Ok(true) };
         for waiter in waiters.try_iter()? {
-            if !calls::method(&waiter?, intern!(py, "cancelled"), None)?.is_truthy()? {
+            if !is_cancelled(&waiter?)? {
                 return Ok(false);
             }
         }
@@ -75,19 +73,15 @@ impl Waiters {
 
     /// The first goes on, unless it has been told already.
     pub fn wake_first(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(waiters) = self.get(py) else { return Ok(()) };
-        if waiters.len()? > 0 {
-            tell(&waiters.get_item(0)?)?;
+        match self.occupied(py)? {
+            Some(waiters) => tell(&waiters.get_item(0)?),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The first that has not been told yet goes on; false if there is none. `before` is done ahead of telling it.
     pub fn wake_next(&self, py: Python<'_>, before: impl FnOnce()) -> PyResult<bool> {
-        let Some(waiters) = self.get(py) else { return Ok(false) };
-        if waiters.len()? == 0 {
-            return Ok(false);
-        }
+        let Some(waiters) = self.occupied(py)? else { return Ok(false) };
         for waiter in waiters.try_iter()? {
             let waiter = waiter?;
             if !is_done(&waiter)? {
@@ -100,7 +94,7 @@ impl Waiters {
     }
 
     pub fn wake_all(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(waiters) = self.get(py) else { return Ok(()) };
+        let Some(waiters) = self.occupied(py)? else { return Ok(()) };
         for waiter in waiters.try_iter()? {
             tell(&waiter?)?;
         }
