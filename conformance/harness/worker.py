@@ -277,6 +277,8 @@ def run(order: protocol.Order) -> None:
     }
     interpreters = Interpreters(order.reports, suite.about)
     result = Result(chosen, events, interpreters, observer, order.plain, suite.about)
+    # The suites of asyncio collect garbage at each test's end: what is loaded by now stays.
+    gc.freeze()
     unittest.TestSuite(chosen.values()).run(result)
     # Those of the order's patterns: that is what the two sides must have in common.
     asked = [name for name in tests if not order.scope or matches(name, order.scope)]
