@@ -38,6 +38,42 @@ fn a_descriptor_is_ready_for_what_it_is_watched_for() {
 }
 
 #[test]
+fn what_is_watched_once_is_ready_once() {
+    let poller = Poller::new().unwrap();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let fd = ours.as_raw_fd();
+    poller.watch_once(ours.as_fd(), false, READ).unwrap();
+    theirs.write_all(b"x").unwrap();
+    assert_eq!(look(&poller), [Ready { fd, interest: READ }]);
+    assert_eq!(look(&poller), []);
+    // Another time, whether or not the caller remembers.
+    for is_known in [true, false] {
+        poller.watch_once(ours.as_fd(), is_known, READ).unwrap();
+        assert_eq!(look(&poller), [Ready { fd, interest: READ }]);
+        assert_eq!(look(&poller), []);
+    }
+    poller.watch(ours.as_fd(), READ, READ).unwrap();
+    assert_eq!(look(&poller), [Ready { fd, interest: READ }]);
+    assert_eq!(look(&poller), [Ready { fd, interest: READ }]);
+}
+
+#[test]
+fn what_is_left_of_a_closed_descriptor_is_never_ready() {
+    let poller = Poller::new().unwrap();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let copy = ours.try_clone().unwrap();
+    poller.watch_once(ours.as_fd(), false, READ).unwrap();
+    theirs.write_all(b"x").unwrap();
+    assert_eq!(look(&poller).len(), 1);
+    drop(ours);
+    theirs.write_all(b"x").unwrap();
+    assert_eq!(look(&poller), []);
+    // The copy is a descriptor of its own.
+    poller.watch_once(copy.as_fd(), false, READ).unwrap();
+    assert_eq!(look(&poller), [Ready { fd: copy.as_raw_fd(), interest: READ }]);
+}
+
+#[test]
 fn the_end_of_the_other_side_counts_as_both() {
     let poller = Poller::new().unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();

@@ -14,6 +14,7 @@ from asyncio import base_events, coroutines, events, format_helpers, unix_events
 from selectors import EVENT_READ, EVENT_WRITE
 
 from tress import _native
+from tress.asyncio._coroutine_function import coroutine_function
 from tress.asyncio._socket_transport import SocketTransport
 from tress.concurrent.futures.thread import ThreadPoolExecutor
 
@@ -155,6 +156,47 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
         if executor is None and self._default_executor is None and not self._closed:
             self._default_executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
         return super().run_in_executor(executor, func, *args)
+
+    @coroutine_function
+    def sock_recv(self, sock: socket, n: int) -> Any:
+        """Receive at most `n` bytes, and at least one unless the other side has ended.
+
+        A cancelled call has taken nothing.
+        """
+        return self._sock_call("recv", sock, n) or super().sock_recv(sock, n)
+
+    @coroutine_function
+    def sock_recv_into(self, sock: socket, buf: Any) -> Any:
+        """Receive into a buffer, and return how many bytes; a cancelled call has taken nothing."""
+        return self._sock_call("recv_into", sock, buf) or super().sock_recv_into(sock, buf)
+
+    @coroutine_function
+    def sock_recvfrom(self, sock: socket, bufsize: int) -> Any:
+        """Receive a datagram, and return it with where it is from."""
+        made = self._sock_call("recvfrom", sock, bufsize)
+        return made or super().sock_recvfrom(sock, bufsize)
+
+    @coroutine_function
+    def sock_recvfrom_into(self, sock: socket, buf: Any, nbytes: int = 0) -> Any:
+        """Receive a datagram into a buffer, and return its size and where it is from."""
+        made = self._sock_call("recvfrom_into", sock, buf, nbytes)
+        return made or super().sock_recvfrom_into(sock, buf, nbytes)
+
+    @coroutine_function
+    def sock_sendall(self, sock: socket, data: Any) -> Any:
+        """Send all of `data`. Of a cancelled call nobody knows how much has been sent."""
+        return self._sock_call("sendall", sock, data) or super().sock_sendall(sock, data)
+
+    @coroutine_function
+    def sock_sendto(self, sock: socket, data: Any, address: Any) -> Any:
+        """Send a datagram, and return its size."""
+        made = self._sock_call("sendto", sock, data, address)
+        return made or super().sock_sendto(sock, data, address)
+
+    @coroutine_function
+    def sock_accept(self, sock: socket) -> Any:
+        """Accept a connection: a socket that does not block, and its address."""
+        return self._sock_call("accept", sock) or super().sock_accept(sock)
 
     def remove_signal_handler(self, sig: int) -> bool:
         """As the standard library's."""

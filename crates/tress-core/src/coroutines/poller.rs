@@ -83,8 +83,6 @@ impl Poller {
     /// # Errors
     /// The kernel's: the descriptor is not open, or of a kind that cannot be watched.
     pub fn watch(&self, fd: BorrowedFd<'_>, before: Interest, now: Interest) -> io::Result<()> {
-        #[expect(clippy::cast_sign_loss, reason = "an open descriptor is not negative")]
-        let data = EventData::new_u64(fd.as_raw_fd() as u64);
         if now.is_none() {
             return match epoll::delete(&self.epoll, fd) {
                 // It has been closed meanwhile, which ends the watching as well.
@@ -92,16 +90,33 @@ impl Poller {
                 done => Ok(done?),
             };
         }
-        if before.is_none() {
-            match epoll::add(&self.epoll, fd, data, now.flags()) {
+        self.register(fd, !before.is_none(), now.flags())
+    }
+
+    /// Watches a descriptor until it is ready for the first time, for `now`, which is not nothing.
+    ///
+    /// To do so again costs one call of the kernel where `is_known` says that it was watched before; it may be wrong. Nothing needs to
+    /// be ended when the descriptor is closed, and what is left of one that lives on elsewhere is never ready.
+    ///
+    /// # Errors
+    /// As those of [`Poller::watch`].
+    pub fn watch_once(&self, fd: BorrowedFd<'_>, is_known: bool, now: Interest) -> io::Result<()> {
+        self.register(fd, is_known, now.flags() | EventFlags::ONESHOT)
+    }
+
+    fn register(&self, fd: BorrowedFd<'_>, is_known: bool, flags: EventFlags) -> io::Result<()> {
+        #[expect(clippy::cast_sign_loss, reason = "an open descriptor is not negative")]
+        let data = EventData::new_u64(fd.as_raw_fd() as u64);
+        if !is_known {
+            match epoll::add(&self.epoll, fd, data, flags) {
                 // A copy of a descriptor that has been closed without a word keeps it here.
                 Err(rustix::io::Errno::EXIST) => {}
                 done => return Ok(done?),
             }
         }
-        match epoll::modify(&self.epoll, fd, data, now.flags()) {
+        match epoll::modify(&self.epoll, fd, data, flags) {
             // Closed without a word; the number belongs to another one now.
-            Err(rustix::io::Errno::NOENT) => Ok(epoll::add(&self.epoll, fd, data, now.flags())?),
+            Err(rustix::io::Errno::NOENT) => Ok(epoll::add(&self.epoll, fd, data, flags)?),
             done => Ok(done?),
         }
     }

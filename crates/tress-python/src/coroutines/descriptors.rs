@@ -21,6 +21,8 @@ pub enum Direction {
 pub enum Watcher {
     Handle(Py<Handle>),
     Transport(Py<SocketTransport>),
+    /// A future of who waits for the next time, and no longer.
+    Waiting(Py<PyAny>),
 }
 
 impl Watcher {
@@ -28,6 +30,7 @@ impl Watcher {
         match self {
             Self::Handle(handle) => Self::Handle(handle.clone_ref(py)),
             Self::Transport(transport) => Self::Transport(transport.clone_ref(py)),
+            Self::Waiting(future) => Self::Waiting(future.clone_ref(py)),
         }
     }
 
@@ -35,6 +38,7 @@ impl Watcher {
         match self {
             Self::Handle(handle) => handle.into_any(),
             Self::Transport(transport) => transport.into_any(),
+            Self::Waiting(future) => future,
         }
     }
 
@@ -42,6 +46,7 @@ impl Watcher {
         match self {
             Self::Handle(handle) => visit.call(handle),
             Self::Transport(transport) => visit.call(transport),
+            Self::Waiting(future) => visit.call(future),
         }
     }
 }
@@ -50,6 +55,8 @@ impl Watcher {
 struct Watched {
     reader: Option<Watcher>,
     writer: Option<Watcher>,
+    /// Whether it may be known to the kernel. A descriptor that was watched once stays known.
+    is_known: bool,
 }
 
 impl Watched {
@@ -57,10 +64,44 @@ impl Watched {
         Interest { read: self.reader.is_some(), write: self.writer.is_some() }
     }
 
+    /// Whether all who are told are told once.
+    fn is_for_once(&self) -> bool {
+        matches!(
+            (&self.reader, &self.writer),
+            (Some(Watcher::Waiting(_)), None) | (None, Some(Watcher::Waiting(_)))
+        )
+    }
+
     fn of(&mut self, direction: Direction) -> &mut Option<Watcher> {
         match direction {
             Direction::Read => &mut self.reader,
             Direction::Write => &mut self.writer,
+        }
+    }
+
+    /// Tells the kernel what is watched now.
+    fn register(&mut self, poller: &Poller, fd: RawFd) -> io::Result<()> {
+        // SAFETY: it is borrowed for the call only; the kernel refuses a descriptor that is not open.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let now = self.interest();
+        if self.is_for_once() {
+            poller.watch_once(fd, self.is_known, now)?;
+        } else {
+            let before =
+                if self.is_known { Interest { read: true, write: true } } else { Interest::default() };
+            poller.watch(fd, before, now)?;
+        }
+        self.is_known = !now.is_none();
+        Ok(())
+    }
+
+    /// Who is told in this direction, if it is ready.
+    fn take(&mut self, py: Python<'_>, direction: Direction, is_ready: bool) -> Option<Watcher> {
+        let watcher = self.of(direction);
+        match watcher {
+            Some(Watcher::Waiting(_)) if is_ready => watcher.take(),
+            Some(watcher) if is_ready => Some(watcher.clone_ref(py)),
+            _ => None,
         }
     }
 }
@@ -94,27 +135,52 @@ impl Descriptors {
             self.0.resize_with(number + 1, Watched::default);
         }
         let watched = &mut self.0[number];
-        let before = watched.interest();
+        let (before, was_for_once) = (watched.interest(), watched.is_for_once());
         let replaced = std::mem::replace(watched.of(direction), watcher);
-        let now = watched.interest();
-        if now != before {
-            // SAFETY: it is borrowed for the call only; the kernel refuses a descriptor that is not open.
-            let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-            if let Err(error) = poller.watch(fd, before, now) {
-                return Err((error, std::mem::replace(watched.of(direction), replaced)));
-            }
+        let must_register = watched.interest() != before || was_for_once || watched.is_for_once();
+        if must_register && let Err(error) = watched.register(poller, fd) {
+            return Err((error, std::mem::replace(watched.of(direction), replaced)));
         }
         Ok(replaced)
     }
 
+    /// Tells the one who waits with this future no longer; returns the watcher that it was.
+    pub fn forget(
+        &mut self,
+        poller: &Poller,
+        fd: RawFd,
+        direction: Direction,
+        future: &Bound<'_, PyAny>,
+    ) -> Option<Watcher> {
+        let watched = usize::try_from(fd).ok().and_then(|number| self.0.get_mut(number))?;
+        if !matches!(watched.of(direction), Some(Watcher::Waiting(waiting)) if waiting.is(future)) {
+            return None;
+        }
+        match self.set(poller, fd, direction, None) {
+            Ok(replaced) => replaced,
+            // The kernel says that the descriptor is no longer open.
+            Err(_) => self.0.get_mut(usize::try_from(fd).ok()?)?.of(direction).take(),
+        }
+    }
+
     /// Who is told when that is ready: the reader, the writer.
-    pub fn ready(&self, ready: Ready) -> (Option<&Watcher>, Option<&Watcher>) {
-        let watched = usize::try_from(ready.fd).ok().and_then(|number| self.0.get(number));
+    pub fn ready(
+        &mut self,
+        py: Python<'_>,
+        poller: &Poller,
+        ready: Ready,
+    ) -> (Option<Watcher>, Option<Watcher>) {
+        let watched = usize::try_from(ready.fd).ok().and_then(|number| self.0.get_mut(number));
         let Some(watched) = watched else { return (None, None) };
-        (
-            watched.reader.as_ref().filter(|_| ready.interest.read),
-            watched.writer.as_ref().filter(|_| ready.interest.write),
-        )
+        let before = watched.interest();
+        let reader = watched.take(py, Direction::Read, ready.interest.read);
+        let writer = watched.take(py, Direction::Write, ready.interest.write);
+        let now = watched.interest();
+        if now != before && !(now.is_none() && (before.read != before.write)) {
+            // As above; whoever is still told hears of it by the next event.
+            let _ = watched.register(poller, ready.fd);
+        }
+        (reader, writer)
     }
 
     /// All that are watched: the number, the reader, the writer.

@@ -21,7 +21,9 @@ use crate::error::OrRaise;
 use super::creating;
 use super::descriptors::{Descriptors, Direction, Watcher};
 use super::handle::{Arguments, Handle, TimerHandle};
+use super::lazy::LazyCoroutine;
 use super::ready::{self, Entry};
+use super::sockets;
 use super::steps;
 use crate::base::attached::Attached;
 use crate::base::calls;
@@ -341,7 +343,7 @@ impl EventLoop {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             looked => looked.or_raise()?,
         }
-        self.note_ready(py);
+        self.note_ready(py, poller);
         // Another thread's turn, and a signal's, come with the Python code that is called.
         py.check_signals()
     }
@@ -360,20 +362,20 @@ impl EventLoop {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             slept => slept.or_raise()?,
         }
-        self.note_ready(py);
+        self.note_ready(py, poller);
         py.check_signals()
     }
 
     /// Has what is watched for the descriptors that are ready called.
-    fn note_ready(&self, py: Python<'_>) {
+    fn note_ready(&self, py: Python<'_>, poller: &Poller) {
         self.looked_at_ns.store(now_ns(), Ordering::Relaxed);
         self.events.with(py, |events| {
             self.descriptors.with(py, |descriptors| {
                 self.ready.with(py, |queue| {
                     for one in events.drain() {
-                        let (reader, writer) = descriptors.ready(one);
-                        queue.extend(reader.map(|watcher| Entry::of(py, watcher, Direction::Read)));
-                        queue.extend(writer.map(|watcher| Entry::of(py, watcher, Direction::Write)));
+                        let (reader, writer) = descriptors.ready(py, poller, one);
+                        queue.extend(reader.map(|watcher| Entry::of(watcher, Direction::Read)));
+                        queue.extend(writer.map(|watcher| Entry::of(watcher, Direction::Write)));
                     }
                 });
             });
@@ -423,6 +425,14 @@ impl EventLoop {
             handle.get().cancel(py);
         }
         Ok(replaced.is_some())
+    }
+
+    /// Who waits with this future for a descriptor no longer does.
+    pub fn forget_waiting(&self, py: Python<'_>, fd: RawFd, direction: Direction, future: &Bound<'_, PyAny>) {
+        let Some(poller) = self.poller.with(py, |poller| poller.clone()) else { return };
+        let forgotten =
+            self.descriptors.with(py, |descriptors| descriptors.forget(&poller, fd, direction, future));
+        drop(forgotten);
     }
 
     /// Runs `f` with room for what is read.
@@ -651,6 +661,17 @@ impl EventLoop {
             return Ok(false);
         }
         Self::set_watch(slf, fd, Direction::Write, None).map(|(_, was_there)| was_there)
+    }
+
+    /// A coroutine for a `sock_` method, by the name of the socket's; None where the standard library's must do.
+    #[pyo3(signature = (operation, sock, *args))]
+    fn _sock_call<'py>(
+        slf: &Bound<'py, Self>,
+        operation: &str,
+        sock: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<Option<Bound<'py, LazyCoroutine>>> {
+        sockets::coroutine(slf, operation, sock, args)
     }
 
     /// What is watched: for each descriptor, what is called when it can be read and when it can be written.

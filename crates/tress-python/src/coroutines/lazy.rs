@@ -17,6 +17,7 @@ use crate::base::{calls, freelist};
 
 use super::queue::LoopQueue;
 use super::sleeping;
+use super::sockets::{Operation, SocketCall};
 use super::synchronization::{LoopEvent, LoopLock, LoopSemaphore};
 
 /// What it does.
@@ -31,6 +32,7 @@ pub enum Attempt {
     Get,
     Put,
     Sleep,
+    Socket(Operation),
 }
 
 /// What comes of resuming it.
@@ -61,6 +63,7 @@ impl Attempt {
             Self::Get => "Queue.get",
             Self::Put => "Queue.put",
             Self::Sleep => "sleep",
+            Self::Socket(operation) => operation.name(),
         }
     }
 
@@ -70,9 +73,12 @@ impl Attempt {
             Self::AcquireLock | Self::AcquireSemaphore | Self::WaitForEvent => {
                 PyBool::new(py, true).to_owned().into_any()
             }
-            Self::EnterLock | Self::EnterSemaphore | Self::Get | Self::Put | Self::Sleep => {
-                py.None().into_bound(py)
-            }
+            Self::EnterLock
+            | Self::EnterSemaphore
+            | Self::Get
+            | Self::Put
+            | Self::Sleep
+            | Self::Socket(_) => py.None().into_bound(py),
         }
     }
 
@@ -85,6 +91,7 @@ impl Attempt {
             Self::Get => LoopQueue::begin_to_get(of.cast()?),
             Self::Put => LoopQueue::begin_to_put(of.cast()?, argument.unwrap_or(of)),
             Self::Sleep => sleeping::begin(of),
+            Self::Socket(operation) => SocketCall::begin(of.cast()?, operation),
         }
     }
 
@@ -100,7 +107,7 @@ impl Attempt {
             Self::AcquireSemaphore | Self::EnterSemaphore => LoopSemaphore::go_on(of.cast()?, future),
             Self::WaitForEvent => LoopEvent::go_on(of.cast()?, future),
             // Another may have been faster.
-            Self::Get | Self::Put => self.begin(of, argument),
+            Self::Get | Self::Put | Self::Socket(_) => self.begin(of, argument),
             Self::Sleep => Ok(argument.map_or(Step::Done, |result| Step::Over(result.clone()))),
         }
     }
@@ -114,6 +121,10 @@ impl Attempt {
             Self::Get => LoopQueue::give_up_getting(of.cast()?, future),
             Self::Put => LoopQueue::give_up_putting(of.cast()?, future),
             Self::Sleep => sleeping::give_up(of),
+            Self::Socket(operation) => {
+                SocketCall::give_up(of.cast()?, operation, future);
+                Ok(())
+            }
         }
     }
 }

@@ -1,15 +1,18 @@
 //! The event loop of `tress.asyncio`.
 
+pub mod buffer;
 pub mod creating;
 pub mod descriptors;
 pub mod event_loop;
 pub mod fast;
 pub mod gather;
 pub mod handle;
+pub mod kernel;
 pub mod lazy;
 pub mod queue;
 pub mod ready;
 pub mod sleeping;
+pub mod sockets;
 pub mod steps;
 pub mod synchronization;
 pub mod transport;

@@ -11,6 +11,7 @@ use super::descriptors::{Direction, Watcher};
 use super::event_loop::EventLoop;
 use super::handle::{Arguments, Handle, call_in, ends_loop};
 use super::transport::SocketTransport;
+use super::waiting;
 
 /// One call.
 pub enum Entry {
@@ -27,15 +28,18 @@ pub enum Entry {
     Readable(Py<SocketTransport>),
     /// A connection that can be written to.
     Writable(Py<SocketTransport>),
+    /// A future of who waits for a descriptor that is ready.
+    Awaited(Py<PyAny>),
 }
 
 impl Entry {
     /// What a watcher wants of a descriptor that is ready.
-    pub fn of(py: Python<'_>, watcher: &Watcher, direction: Direction) -> Self {
+    pub fn of(watcher: Watcher, direction: Direction) -> Self {
         match (watcher, direction) {
-            (Watcher::Handle(handle), _) => Self::Handle(handle.clone_ref(py)),
-            (Watcher::Transport(transport), Direction::Read) => Self::Readable(transport.clone_ref(py)),
-            (Watcher::Transport(transport), Direction::Write) => Self::Writable(transport.clone_ref(py)),
+            (Watcher::Handle(handle), _) => Self::Handle(handle),
+            (Watcher::Transport(transport), Direction::Read) => Self::Readable(transport),
+            (Watcher::Transport(transport), Direction::Write) => Self::Writable(transport),
+            (Watcher::Waiting(future), _) => Self::Awaited(future),
         }
     }
 
@@ -66,6 +70,17 @@ impl Entry {
             }
             Self::Readable(transport) => SocketTransport::run_read(&transport.into_bound(py)),
             Self::Writable(transport) => SocketTransport::run_write(&transport.into_bound(py)),
+            Self::Awaited(future) => {
+                let future = future.into_bound(py);
+                match waiting::tell_with(&future, py.None().bind_borrowed(py)) {
+                    Err(error) if ends_loop(py, &error) => Err(error),
+                    Err(error) => {
+                        error.write_unraisable(py, Some(&future));
+                        Ok(())
+                    }
+                    Ok(()) => Ok(()),
+                }
+            }
             Self::Foreign(handle) => {
                 calls::method(owner, intern!(py, "_run_handle"), Some(handle.bind_borrowed(py))).map(drop)
             }
@@ -76,6 +91,7 @@ impl Entry {
         match self {
             Self::Handle(handle) => visit.call(handle),
             Self::Foreign(handle) => visit.call(handle),
+            Self::Awaited(future) => visit.call(future),
             Self::Readable(transport) | Self::Writable(transport) => visit.call(transport),
             Self::Bare { callback, arguments, context } => {
                 visit.call(callback)?;

@@ -15,9 +15,11 @@ use pyo3::{IntoPyObjectExt, PyTraverseError, PyVisit, ffi, intern};
 use crate::base::attached::Attached;
 use crate::base::calls;
 
+use super::buffer::{Access, Buffer};
 use super::descriptors::{Direction, Watcher};
 use super::event_loop::EventLoop;
 use super::handle::ends_loop;
+use super::kernel::{is_again, receive, send, size_of_call};
 
 /// So many writes to a connection that is lost are passed over in silence: as in the standard library.
 const SILENT_WRITES: u32 = 5;
@@ -67,24 +69,6 @@ enum Written {
     All,
     Part,
     Failed(io::Error),
-}
-
-fn is_again(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-fn size_of_call(made: isize) -> io::Result<usize> {
-    usize::try_from(made).map_err(|_| io::Error::last_os_error())
-}
-
-fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
-    // SAFETY: the kernel reads so many bytes from there, which are borrowed for the call.
-    size_of_call(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) })
-}
-
-fn receive(fd: RawFd, room: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the kernel writes at most so many bytes to there, which are borrowed for the call.
-    size_of_call(unsafe { libc::recv(fd, room.as_mut_ptr().cast(), room.len(), 0) })
 }
 
 impl State {
@@ -352,14 +336,14 @@ impl SocketTransport {
         let any_size = (-1).into_bound_py_any(py)?;
         let given = calls::method(protocol, intern!(py, "get_buffer"), Some(any_size.as_borrowed()))
             .and_then(|given| {
-                let room = Room::of(&given)?;
+                let room = Buffer::of(&given, Access::Write)?;
                 if room.len() == 0 {
                     return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
                 }
                 Ok(room)
             });
         let received = match given {
-            Ok(mut room) => receive(fd, room.bytes()),
+            Ok(mut room) => receive(fd, room.bytes_mut()),
             Err(error) => return fatal(error, "Fatal error: protocol.get_buffer() call failed."),
         };
         match received {
@@ -377,39 +361,6 @@ impl SocketTransport {
                 Self::fatal(slf, error, "Fatal read error on socket transport")
             }
         }
-    }
-}
-
-/// A buffer to read into.
-struct Room(ffi::Py_buffer);
-
-impl Room {
-    fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        // SAFETY: the structure is filled in by the interpreter, which reads nothing of it; released in `drop`.
-        unsafe {
-            let mut view = std::mem::zeroed();
-            if ffi::PyObject_GetBuffer(object.as_ptr(), &raw mut view, ffi::PyBUF_WRITABLE) != 0 {
-                return Err(PyErr::fetch(object.py()));
-            }
-            Ok(Self(view))
-        }
-    }
-
-    fn len(&self) -> usize {
-        usize::try_from(self.0.len).unwrap_or(0)
-    }
-
-    fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: a simple, writable buffer is so many bytes in a row, which stay where they are until it is released. Others may
-        // write to them as well, but not while this thread holds the interpreter lock.
-        unsafe { std::slice::from_raw_parts_mut(self.0.buf.cast(), self.len()) }
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        // SAFETY: it was got in `of`; this thread is attached, as rooms do not leave the functions that make them.
-        unsafe { ffi::PyBuffer_Release(&raw mut self.0) };
     }
 }
 

@@ -1,0 +1,27 @@
+//! What a connection asks of the kernel. None of these calls waits.
+
+use std::io;
+use std::os::fd::RawFd;
+
+/// Whether it would have had to wait.
+pub fn is_again(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// What a call returned that returns a size, or -1 for an error.
+pub fn size_of_call(made: isize) -> io::Result<usize> {
+    usize::try_from(made).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends as much of `bytes` as there is room for.
+pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: the kernel reads so many bytes from there, which are borrowed for the call.
+    size_of_call(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
+/// Receives what there is, as far as it fits into `room`.
+pub fn receive(fd: RawFd, room: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most so many bytes to there, which are borrowed for the call.
+    size_of_call(unsafe { libc::recv(fd, room.as_mut_ptr().cast(), room.len(), libc::MSG_DONTWAIT) })
+}
