@@ -1,6 +1,6 @@
 //! What `call_soon` and its kin return: a call that can be cancelled until it is made.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use pyo3::basic::CompareOp;
@@ -123,6 +123,9 @@ struct Sharing {
 /// Threads that wait for a call to end, of any handle: hardly ever one.
 static ENDED: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
 
+/// How many those are.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
 impl Sharing {
     /// Waits while another thread makes the call.
     #[cold]
@@ -133,9 +136,12 @@ impl Sharing {
         }
         py.detach(|| {
             let mut held = ENDED.0.lock().unwrap_or_else(PoisonError::into_inner);
-            while self.runner.load(Ordering::Acquire) == runner {
+            // Counted before it looks: whoever has ended the call looks at the count afterwards, so one of the two sees the other.
+            WAITING.fetch_add(1, Ordering::SeqCst);
+            while self.runner.load(Ordering::SeqCst) == runner {
                 held = ENDED.1.wait(held).unwrap_or_else(PoisonError::into_inner);
             }
+            WAITING.fetch_sub(1, Ordering::SeqCst);
         });
     }
 
@@ -144,9 +150,12 @@ impl Sharing {
     }
 
     fn end(&self) {
-        let _held = ENDED.0.lock().unwrap_or_else(PoisonError::into_inner);
-        self.runner.store(thread_id::NOBODY, Ordering::Release);
-        ENDED.1.notify_all();
+        self.runner.store(thread_id::NOBODY, Ordering::SeqCst);
+        if WAITING.load(Ordering::SeqCst) > 0 {
+            // It holds this from its look until it sleeps.
+            let _held = ENDED.0.lock().unwrap_or_else(PoisonError::into_inner);
+            ENDED.1.notify_all();
+        }
     }
 }
 
