@@ -107,7 +107,7 @@ mod _native {
         module.setattr("allocate_lock", wrap_pyfunction!(crate::threads::lock::allocate_lock, module)?)?;
         crate::threads::future_class::prepare(module.py())?;
         crate::threads::raw_methods::add(module.py())?;
-        crate::coroutines::fast::install(module.py())?;
+        crate::coroutines::fast::install(module)?;
         crate::threads::queue::fast::install(module.py())?;
         crate::processes::fast::install(module.py())
     }

@@ -51,19 +51,7 @@ impl Behind {
         // SAFETY: a method descriptor (checked above) begins with this layout on every supported version, and points to a
         // definition that lives as long as its type does.
         let made = unsafe { &*(*method.as_ptr().cast::<ffi::PyMethodDescrObject>()).d_method };
-        if made.ml_flags != FLAGS {
-            return Err(unexpected());
-        }
-        // SAFETY: the flags (checked above) tell which member of the union was written.
-        let behind = unsafe { made.ml_meth.PyCFunctionFastWithKeywords };
-        let _ = self.0.set(behind);
-        // Leaked: a descriptor points to its definition for ever.
-        let definition = Box::leak(Box::new(ffi::PyMethodDef {
-            ml_name: made.ml_name,
-            ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: entry },
-            ml_flags: FLAGS,
-            ml_doc: made.ml_doc,
-        }));
+        let definition = self.definition(made, entry).ok_or_else(unexpected)?;
         // SAFETY:
         // - `class` is a live type object, and `definition` lives for ever;
         // - the flags tell the truth about `entry`, whose type says so;
@@ -72,6 +60,62 @@ impl Behind {
             Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), definition))?
         };
         class.setattr(name, descriptor)
+    }
+
+    /// Puts `entry` in front of the function `name` of `module`.
+    ///
+    /// # Errors
+    /// As those of [`Behind::put`].
+    ///
+    /// # Safety
+    /// As for [`Behind::put`]; it is called with whatever the function is bound to.
+    pub unsafe fn put_function(
+        &'static self,
+        module: &Bound<'_, PyModule>,
+        name: &str,
+        entry: Entry,
+    ) -> PyResult<()> {
+        let py = module.py();
+        let function = module.getattr(name)?;
+        let unexpected =
+            || PyRuntimeError::new_err(format!("{name} of {module} is not a function with keywords"));
+        // SAFETY: a comparison of types.
+        if unsafe { ffi::Py_TYPE(function.as_ptr()) != &raw mut ffi::PyCFunction_Type } {
+            return Err(unexpected());
+        }
+        // SAFETY: a built-in function (checked above) begins with this layout on every supported version, and points to a
+        // definition that lives as long as it does; it is bound to what `m_self` says, which may be null.
+        let (made, bound_to) = unsafe {
+            let function = &*function.as_ptr().cast::<ffi::PyCFunctionObject>();
+            (&*function.m_ml, function.m_self)
+        };
+        let definition = self.definition(made, entry).ok_or_else(unexpected)?;
+        // The function that PyO3 made lives on, as the entry point passes calls to it.
+        std::mem::forget(function.clone());
+        // SAFETY: the definition lives for ever, and its flags tell the truth about `entry`; the rest is as the other has it.
+        let function = unsafe {
+            let name = module.name()?;
+            let made = ffi::PyCFunction_NewEx(definition, bound_to, name.as_ptr());
+            Bound::from_owned_ptr_or_err(py, made)?
+        };
+        module.setattr(name, function)
+    }
+
+    /// That of `made`, for `entry`, which from now on is in front of it; None where it is of another shape.
+    fn definition(&self, made: &ffi::PyMethodDef, entry: Entry) -> Option<&'static mut ffi::PyMethodDef> {
+        if made.ml_flags != FLAGS {
+            return None;
+        }
+        // SAFETY: the flags (checked above) tell which member of the union was written.
+        let behind = unsafe { made.ml_meth.PyCFunctionFastWithKeywords };
+        let _ = self.0.set(behind);
+        // Leaked: whatever is made of it points to it for ever.
+        Some(Box::leak(Box::new(ffi::PyMethodDef {
+            ml_name: made.ml_name,
+            ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: entry },
+            ml_flags: FLAGS,
+            ml_doc: made.ml_doc,
+        })))
     }
 
     /// Passes a call on.

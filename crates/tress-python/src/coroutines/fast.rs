@@ -1,7 +1,9 @@
 //! The common calls of the loop's hottest methods, ahead of the argument parser: see `base::raw`.
 
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
 use pyo3::ffi::{self, Py_ssize_t, PyObject};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -9,23 +11,29 @@ use crate::base::raw::Behind;
 
 use super::event_loop::EventLoop;
 use super::handle::Arguments;
+use super::lazy;
+use super::sleeping;
 use super::steps;
 
 static CALL_SOON: Behind = Behind::new();
 static CALL_SOON_THREADSAFE: Behind = Behind::new();
 static CALL_LATER: Behind = Behind::new();
 static CALL_AT: Behind = Behind::new();
+static SLEEP: Behind = Behind::new();
 
-/// Puts the entry points in front of the methods.
-pub fn install(py: Python<'_>) -> PyResult<()> {
+/// Puts the entry points in front of the methods, and of the functions of `module`.
+pub fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
     steps::know_own(py);
+    lazy::install(py);
     let class = py.get_type::<EventLoop>();
     // SAFETY: each function checks its arguments, serves `self` of this class, and passes on the rest.
     unsafe {
         CALL_SOON.put(&class, "call_soon", call_soon)?;
         CALL_SOON_THREADSAFE.put(&class, "call_soon_threadsafe", call_soon_threadsafe)?;
         CALL_LATER.put(&class, "call_later", call_later)?;
-        CALL_AT.put(&class, "call_at", call_at)
+        CALL_AT.put(&class, "call_at", call_at)?;
+        SLEEP.put_function(module, "sleep", sleep)
     }
 }
 
@@ -33,6 +41,33 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
 struct Parsed<'py> {
     arguments: Arguments,
     context: Option<Bound<'py, PyAny>>,
+}
+
+/// The names of the last call with a context. The interpreter's tasks always give the same ones.
+static CONTEXT_ALONE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+
+/// Whether these names, a tuple of strings, are `context` and nothing else.
+///
+/// # Safety
+/// `names` is a live tuple.
+#[cold]
+unsafe fn is_context_alone(py: Python<'_>, names: *mut PyObject) -> bool {
+    // SAFETY: a live tuple, by the caller's promise; its items live as long as it does.
+    unsafe {
+        if ffi::PyTuple_Size(names) != 1 {
+            return false;
+        }
+        let name = ffi::PyTuple_GetItem(names, 0);
+        // Not by identity alone: in the interpreter's own C code it is a string of its own.
+        if ffi::PyUnicode_CompareWithASCIIString(name, c"context".as_ptr()) != 0 {
+            return false;
+        }
+        // Kept, so that its address stays its own.
+        ffi::Py_INCREF(names);
+        let replaced = CONTEXT_ALONE.swap(names, Ordering::Relaxed);
+        drop(Bound::from_owned_ptr_or_opt(py, replaced));
+        true
+    }
 }
 
 /// None where this is not for the entry point.
@@ -56,8 +91,7 @@ unsafe fn parse<'py>(
         let context = if names.is_null() {
             None
         } else {
-            let name = ffi::PyTuple_GetItem(names, 0);
-            if ffi::PyTuple_Size(names) != 1 || name != intern!(py, "context").as_ptr() {
+            if names != CONTEXT_ALONE.load(Ordering::Relaxed) && !is_context_alone(py, names) {
                 return None;
             }
             Some(Bound::from_borrowed_ptr(py, *arguments.add(count)))
@@ -188,4 +222,23 @@ unsafe extern "C" fn call_at(
 ) -> *mut PyObject {
     // SAFETY: by the protocol.
     unsafe { at(&CALL_AT, "call_at", |_, when| EventLoop::when(when), slf, arguments, count, names) }
+}
+
+unsafe extern "C" fn sleep(
+    slf: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count: Py_ssize_t,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    Python::attach(|py| {
+        // SAFETY: by the protocol.
+        unsafe {
+            if count != 2 || !names.is_null() {
+                return SLEEP.call(slf, arguments, count, names);
+            }
+            let (delay, result) =
+                (Borrowed::from_ptr(py, *arguments), Borrowed::from_ptr(py, *arguments.add(1)));
+            returned(py, sleeping::sleep(&delay, &result).map(|made| Some(made.into_any())))
+        }
+    })
 }

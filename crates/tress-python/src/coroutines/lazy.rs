@@ -8,6 +8,7 @@
 use std::ffi::CString;
 
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError};
+use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -389,6 +390,43 @@ impl Drop for LazyCoroutine {
             }
         });
     }
+}
+
+/// Puts entry points in the place of PyO3's into the two slots that each `await` goes through: these parse nothing, and stand ready for
+/// no panic.
+pub fn install(py: Python<'_>) {
+    let class = py.get_type::<LazyCoroutine>().as_type_ptr();
+    // SAFETY:
+    // - a class of PyO3's is a type on the heap, whose slots are ours to set; it is finished, and nobody has subclassed it: it is final;
+    // - the functions have the types of the slots, and are called with instances.
+    unsafe {
+        (*class).tp_iternext = Some(next);
+        if let Some(as_async) = (*class).tp_as_async.as_mut() {
+            as_async.am_await = Some(itself);
+        }
+    }
+}
+
+unsafe extern "C" fn itself(slf: *mut PyObject) -> *mut PyObject {
+    // SAFETY: a live object, by the protocol.
+    unsafe { ffi::Py_NewRef(slf) }
+}
+
+unsafe extern "C" fn next(slf: *mut PyObject) -> *mut PyObject {
+    // The thread is attached; PyO3 is told, as objects may be dropped here.
+    Python::attach(|py| {
+        // SAFETY: an instance of the class, by the protocol.
+        let slf = unsafe { Borrowed::from_ptr(py, slf).cast_unchecked::<LazyCoroutine>() };
+        let error = match slf.get().resume(py, py.None().bind_borrowed(py)) {
+            Ok(Resumed::Yielded(yielded)) => return yielded.into_ptr(),
+            // The end without an exception means None.
+            Ok(Resumed::Returned(result)) if result.is_none() => return std::ptr::null_mut(),
+            Ok(Resumed::Returned(result)) => returned(result),
+            Err(error) => error,
+        };
+        error.restore(py);
+        std::ptr::null_mut()
+    })
 }
 
 /// What is over as soon as it is awaited, with None as its result.

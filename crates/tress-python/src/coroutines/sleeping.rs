@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyFloat;
+use pyo3::types::{PyFloat, PyInt};
 
 use crate::base::calls;
 
@@ -38,9 +38,11 @@ pub fn wake_sleeper(future: &Bound<'_, PyAny>) -> PyResult<()> {
 pub fn begin<'py>(delay: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
     let py = delay.py();
     let exact = delay.cast_exact::<PyFloat>().map(|delay| delay.value()).ok();
-    let is_over = match exact {
-        Some(delay) => delay <= 0.0,
-        None => delay.le(0)?,
+    let whole = delay.cast_exact::<PyInt>().ok().and_then(|delay| delay.extract::<i64>().ok());
+    let is_over = match (exact, whole) {
+        (Some(delay), _) => delay <= 0.0,
+        (_, Some(delay)) => delay <= 0,
+        _ => delay.le(0)?,
     };
     if is_over {
         return Ok(Step::Pause);
