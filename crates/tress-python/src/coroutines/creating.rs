@@ -1,5 +1,6 @@
 //! Making futures and tasks: the interpreter's own, by the shortest way.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi::{self, PyObject};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -30,6 +31,8 @@ impl Found {
 
 static FUTURES: Found = Found::new("asyncio", "futures");
 static TASKS: Found = Found::new("asyncio", "tasks");
+static NATIVE_FUTURE: Found = Found::new("_asyncio", "Future");
+static NATIVE_TASK: Found = Found::new("_asyncio", "Task");
 static RUNNING_LOOP: Found = Found::new("asyncio.events", "_get_running_loop");
 static CREATE_TASK: Found = Found::new("tress.asyncio._standard", "create_task");
 static LOOP_CLASS: Found = Found::new("tress.asyncio._event_loop", "EventLoop");
@@ -68,6 +71,41 @@ fn names<'py>(
 static LOOP: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
 static LOOP_AND_MORE: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
 
+/// Whether the class is the one in C, which is made by its `tp_new` and `tp_init` alone.
+fn is_native(class: &Bound<'_, PyAny>, native: &Found) -> PyResult<bool> {
+    Ok(class.is(native.get(class.py())?))
+}
+
+/// `class(*positional, loop=owner)`, where the class is one of the interpreter's own in C: what a call of it does, but for the dictionary of
+/// the name, which the loop keeps.
+///
+/// # Errors
+/// What the making raises.
+fn make_native<'py>(
+    class: &Bound<'py, PyAny>,
+    positional: &Bound<'py, PyTuple>,
+    owner: &Bound<'py, EventLoop>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = owner.py();
+    let named = EventLoop::as_named_argument(owner)?;
+    let (positional, named) = (positional.as_ptr(), named.as_ptr());
+    // SAFETY:
+    // - the class is a type (checked by identity: a native one), with both slots; the arguments are a tuple and a dictionary;
+    // - as in a call, what `tp_new` makes is initialised before anybody sees it; neither slot changes the arguments;
+    // - `tp_new` returns a new reference, or null with an exception set; `tp_init` returns -1 with one set.
+    unsafe {
+        let class = class.as_ptr().cast::<ffi::PyTypeObject>();
+        let (Some(new), Some(init)) = ((*class).tp_new, (*class).tp_init) else {
+            return Err(PyTypeError::new_err("a class of asyncio's cannot be called"));
+        };
+        let made = Bound::from_owned_ptr_or_err(py, new(class, positional, named))?;
+        if init(made.as_ptr(), positional, named) != 0 {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(made)
+    }
+}
+
 /// A future of that loop.
 ///
 /// # Errors
@@ -76,6 +114,9 @@ pub fn future<'py>(owner: &Bound<'py, EventLoop>) -> PyResult<Bound<'py, PyAny>>
     let py = owner.py();
     // Looked up each time, as in the standard library: there are two of each, in C and in Python, and a program may choose.
     let class = FUTURES.get(py)?.getattr(intern!(py, "Future"))?;
+    if is_native(&class, &NATIVE_FUTURE)? {
+        return make_native(&class, &PyTuple::empty(py), owner);
+    }
     call_named(&class, &[owner.as_ptr()], &names(py, &LOOP, &["loop"])?)
 }
 
@@ -96,6 +137,9 @@ pub fn task<'py>(
     }
     let class = TASKS.get(py)?.getattr(intern!(py, "Task"))?;
     let Some(options) = options.filter(|options| !options.is_empty()) else {
+        if is_native(&class, &NATIVE_TASK)? {
+            return make_native(&class, &PyTuple::new(py, [coro])?, owner).map(Some);
+        }
         return call_named(&class, &[coro.as_ptr(), owner.as_ptr()], &names(py, &LOOP, &["loop"])?).map(Some);
     };
     let name = options.get_item(intern!(py, "name"))?;

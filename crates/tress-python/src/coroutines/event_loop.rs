@@ -79,6 +79,8 @@ pub struct EventLoop {
     /// None once it is closed.
     poller: Attached<Option<Arc<Poller>>>,
     task_factory: Attached<Option<Py<PyAny>>>,
+    /// See `as_named_argument`; made when it is needed.
+    named: Attached<Option<Py<PyDict>>>,
     is_stopping: AtomicBool,
     is_debugging: AtomicBool,
     is_closed: AtomicBool,
@@ -103,6 +105,22 @@ impl EventLoop {
 
     pub fn has_task_factory(&self, py: Python<'_>) -> bool {
         self.task_factory.with(py, |factory| factory.is_some())
+    }
+
+    /// The loop as the argument `loop`, for what is made of the interpreter's classes: nobody changes it.
+    ///
+    /// # Errors
+    /// MemoryError.
+    pub fn as_named_argument<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let (py, this) = (slf.py(), slf.get());
+        if let Some(named) = this.named.with(py, |named| named.as_ref().map(|named| named.clone_ref(py))) {
+            return Ok(named.into_bound(py));
+        }
+        let named = PyDict::new(py);
+        named.set_item(intern!(py, "loop"), slf)?;
+        let replaced = this.named.with(py, |place| place.replace(named.clone().unbind()));
+        drop(replaced);
+        Ok(named)
     }
 
     fn poller(&self, py: Python<'_>) -> PyResult<Arc<Poller>> {
@@ -512,6 +530,7 @@ impl EventLoop {
             scratch: Attached::new(Vec::new()),
             poller: Attached::new(Some(Arc::new(Poller::new().or_raise()?))),
             task_factory: Attached::new(None),
+            named: Attached::new(None),
             is_stopping: AtomicBool::new(false),
             is_debugging: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
@@ -727,7 +746,9 @@ impl EventLoop {
         let timers = self.timers.with(py, |timers| timers.take());
         let descriptors = self.descriptors.with(py, std::mem::take);
         let poller = self.poller.with(py, |poller| poller.take());
-        drop((ready, timers, descriptors, poller));
+        // A loop that is closed goes when the last reference does, without the collector.
+        let named = self.named.with(py, |named| named.take());
+        drop((ready, timers, descriptors, poller, named));
     }
 
     fn __setattr__(
@@ -788,6 +809,7 @@ impl EventLoop {
         self.ready.collected(|entries| ready::traverse(entries, &visit)).unwrap_or(Ok(()))?;
         self.descriptors.collected(|descriptors| descriptors.traverse(&visit)).unwrap_or(Ok(()))?;
         self.task_factory.collected(|factory| visit.call(&*factory)).unwrap_or(Ok(()))?;
+        self.named.collected(|named| visit.call(&*named)).unwrap_or(Ok(()))?;
         let timers = self.timers.collected(|timers| {
             timers.values().try_for_each(|timer| match timer {
                 Timer::Own(handle) => visit.call(handle),
@@ -803,6 +825,7 @@ impl EventLoop {
             self.timers.collected(|timers| timers.take()),
             self.descriptors.collected(std::mem::take),
             self.task_factory.collected(|factory| factory.take()),
+            self.named.collected(|named| named.take()),
         );
         drop(out);
     }

@@ -407,6 +407,40 @@ pub fn install(py: Python<'_>) {
     }
 }
 
+/// The exception of the ends with True, which are most: making one costs more than the rest of an await.
+static END_WITH_TRUE: Attached<Option<Py<PyStopIteration>>> = Attached::new(None);
+
+/// Raises StopIteration with this value.
+fn end_with(result: Bound<'_, PyAny>) {
+    let py = result.py();
+    if !result.is(PyBool::new(py, true)) {
+        return returned(result).restore(py);
+    }
+    let kept = END_WITH_TRUE.with(py, Option::take);
+    let exception = kept.map(|kept| kept.into_bound(py)).filter(|kept| {
+        // Where Python code has seen it, it stays what that code has seen.
+        // SAFETY: a live exception; the functions return new references or null.
+        unsafe {
+            ffi::Py_REFCNT(kept.as_ptr()) == 1
+                && [ffi::PyException_GetTraceback, ffi::PyException_GetContext, ffi::PyException_GetCause]
+                    .into_iter()
+                    .all(|get| Bound::from_owned_ptr_or_opt(py, get(kept.as_ptr())).is_none())
+        }
+    });
+    let exception = match exception {
+        Some(exception) => exception,
+        None => {
+            match py.get_type::<PyStopIteration>().call1((result,)).and_then(|made| Ok(made.cast_into()?)) {
+                Ok(made) => made,
+                Err(error) => return error.restore(py),
+            }
+        }
+    };
+    let replaced = END_WITH_TRUE.with(py, |place| place.replace(exception.clone().unbind()));
+    drop(replaced);
+    PyErr::from_value(exception.into_any()).restore(py);
+}
+
 unsafe extern "C" fn itself(slf: *mut PyObject) -> *mut PyObject {
     // SAFETY: a live object, by the protocol.
     unsafe { ffi::Py_NewRef(slf) }
@@ -421,7 +455,10 @@ unsafe extern "C" fn next(slf: *mut PyObject) -> *mut PyObject {
             Ok(Resumed::Yielded(yielded)) => return yielded.into_ptr(),
             // The end without an exception means None.
             Ok(Resumed::Returned(result)) if result.is_none() => return std::ptr::null_mut(),
-            Ok(Resumed::Returned(result)) => returned(result),
+            Ok(Resumed::Returned(result)) => {
+                end_with(result);
+                return std::ptr::null_mut();
+            }
             Err(error) => error,
         };
         error.restore(py);
