@@ -46,6 +46,8 @@ type Call<'a, 'py> = (&'a Bound<'py, PyAny>, &'a Bound<'py, PyTuple>, Option<&'a
 /// What is called later.
 enum Timer {
     Own(Py<TimerHandle>),
+    /// A coroutine that sleeps, until it is woken or has given up.
+    Sleeper(Py<LazyCoroutine>),
     /// One of the standard library's, as a loop in debug mode makes them.
     Foreign(Py<PyAny>),
 }
@@ -54,6 +56,7 @@ impl Timer {
     fn is_cancelled(&self, py: Python<'_>) -> bool {
         match self {
             Self::Own(handle) => handle.bind(py).as_super().get().is_cancelled(py),
+            Self::Sleeper(sleeper) => !sleeper.get().is_waiting(py),
             // It is looked at when it comes up: to ask would call into Python.
             Self::Foreign(_) => false,
         }
@@ -62,6 +65,7 @@ impl Timer {
     fn note_taken(&self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Own(handle) => handle.get().note_taken(),
+            Self::Sleeper(_) => {}
             Self::Foreign(handle) => handle.bind(py).setattr(intern!(py, "_scheduled"), false)?,
         }
         Ok(())
@@ -224,6 +228,17 @@ impl EventLoop {
         Ok(timer.into_bound(py).into_any())
     }
 
+    /// Has the future that `sleeper` waits for told at that time.
+    ///
+    /// # Errors
+    /// RuntimeError when the loop is closed.
+    pub fn wake_at(slf: &Bound<'_, Self>, when: f64, sleeper: &Bound<'_, LazyCoroutine>) -> PyResult<()> {
+        let this = slf.get();
+        this.check_open()?;
+        this.timers.with(slf.py(), |timers| timers.add(when, Timer::Sleeper(sleeper.clone().unbind())));
+        Ok(())
+    }
+
     /// The loop's clock now, in seconds.
     #[inline]
     pub fn now(slf: &Bound<'_, Self>) -> PyResult<f64> {
@@ -313,6 +328,7 @@ impl EventLoop {
             match first {
                 None => return Ok(!is_empty),
                 Some(Timer::Own(handle)) => handle.get().note_taken(),
+                Some(Timer::Sleeper(sleeper)) => drop(sleeper.into_bound(py)),
                 Some(Timer::Foreign(handle)) => {
                     if !handle.bind(py).getattr(intern!(py, "_cancelled"))?.is_truthy()? {
                         return Ok(true);
@@ -344,13 +360,15 @@ impl EventLoop {
                 this.timers.with(py, |timers| timers.note_taken());
                 continue;
             }
-            this.push(
-                py,
-                match timer {
-                    Timer::Own(handle) => Entry::Handle(handle.into_bound(py).into_super().unbind()),
-                    Timer::Foreign(handle) => Entry::Foreign(handle),
+            let entry = match timer {
+                Timer::Own(handle) => Entry::Handle(handle.into_bound(py).into_super().unbind()),
+                Timer::Foreign(handle) => Entry::Foreign(handle),
+                Timer::Sleeper(sleeper) => match sleeper.into_bound(py).get().awaited(py) {
+                    Some(future) => Entry::Awaited(future.unbind()),
+                    None => continue,
                 },
-            );
+            };
+            this.push(py, entry);
         }
         Ok(())
     }
@@ -813,6 +831,7 @@ impl EventLoop {
         let timers = self.timers.collected(|timers| {
             timers.values().try_for_each(|timer| match timer {
                 Timer::Own(handle) => visit.call(handle),
+                Timer::Sleeper(sleeper) => visit.call(sleeper),
                 Timer::Foreign(handle) => visit.call(handle),
             })
         });

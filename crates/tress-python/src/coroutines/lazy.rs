@@ -84,14 +84,19 @@ impl Attempt {
     }
 
     /// Resumes it for the first time.
-    fn begin<'py>(self, of: &Bound<'py, PyAny>, argument: Argument<'_, 'py>) -> PyResult<Step<'py>> {
+    fn begin<'py>(
+        self,
+        slf: &Bound<'py, LazyCoroutine>,
+        of: &Bound<'py, PyAny>,
+        argument: Argument<'_, 'py>,
+    ) -> PyResult<Step<'py>> {
         match self {
             Self::AcquireLock | Self::EnterLock => LoopLock::begin(of.cast()?),
             Self::AcquireSemaphore | Self::EnterSemaphore => LoopSemaphore::begin(of.cast()?),
             Self::WaitForEvent => LoopEvent::begin(of.cast()?),
             Self::Get => LoopQueue::begin_to_get(of.cast()?),
             Self::Put => LoopQueue::begin_to_put(of.cast()?, argument.unwrap_or(of)),
-            Self::Sleep => sleeping::begin(of),
+            Self::Sleep => sleeping::begin(slf, of),
             Self::Socket(operation) => SocketCall::begin(of.cast()?, operation),
         }
     }
@@ -99,6 +104,7 @@ impl Attempt {
     /// Resumes it when what it waits for has come.
     fn go_on<'py>(
         self,
+        slf: &Bound<'py, LazyCoroutine>,
         of: &Bound<'py, PyAny>,
         argument: Argument<'_, 'py>,
         future: &Bound<'py, PyAny>,
@@ -108,7 +114,7 @@ impl Attempt {
             Self::AcquireSemaphore | Self::EnterSemaphore => LoopSemaphore::go_on(of.cast()?, future),
             Self::WaitForEvent => LoopEvent::go_on(of.cast()?, future),
             // Another may have been faster.
-            Self::Get | Self::Put | Self::Socket(_) => self.begin(of, argument),
+            Self::Get | Self::Put | Self::Socket(_) => self.begin(slf, of, argument),
             Self::Sleep => Ok(argument.map_or(Step::Done, |result| Step::Over(result.clone()))),
         }
     }
@@ -174,25 +180,26 @@ impl LazyCoroutine {
         self.stage.with(py, |place| std::mem::replace(place, stage))
     }
 
-    fn resume<'py>(&self, py: Python<'py>, value: Borrowed<'_, 'py, PyAny>) -> PyResult<Resumed<'py>> {
-        if !value.is_none() && self.stage.with(py, |stage| matches!(stage, Stage::New(..))) {
+    fn resume<'py>(slf: &Bound<'py, Self>, value: Borrowed<'_, 'py, PyAny>) -> PyResult<Resumed<'py>> {
+        let (py, this) = (slf.py(), slf.get());
+        if !value.is_none() && this.stage.with(py, |stage| matches!(stage, Stage::New(..))) {
             return Err(PyTypeError::new_err("can't send non-None value to a just-started coroutine"));
         }
-        let (step, of, argument) = match self.become_stage(py, Stage::Running) {
+        let (step, of, argument) = match this.become_stage(py, Stage::Running) {
             Stage::New(of, argument) => {
                 let (of, argument) = (of.into_bound(py), argument.map(|argument| argument.into_bound(py)));
-                (self.attempt.begin(&of, argument.as_ref()), of, argument)
+                (this.attempt.begin(slf, &of, argument.as_ref()), of, argument)
             }
             Stage::Paused(result) => {
-                self.become_stage(py, Stage::Over);
+                this.become_stage(py, Stage::Over);
                 return Ok(Resumed::Returned(result.unwrap_or_else(|| py.None()).into_bound(py)));
             }
             Stage::Waiting { of, argument, future } => {
                 let (of, argument) = (of.into_bound(py), argument.map(|argument| argument.into_bound(py)));
                 let future = future.into_bound(py);
                 let step = match calls::method(&future, intern!(py, "result"), None) {
-                    Ok(_) => self.attempt.go_on(&of, argument.as_ref(), &future),
-                    Err(error) => Err(match self.attempt.give_up(&of, &future) {
+                    Ok(_) => this.attempt.go_on(slf, &of, argument.as_ref(), &future),
+                    Err(error) => Err(match this.attempt.give_up(&of, &future) {
                         Ok(()) => error,
                         Err(another) => another,
                     }),
@@ -201,13 +208,13 @@ impl LazyCoroutine {
             }
             Stage::Running => return Err(PyValueError::new_err("coroutine already executing")),
             Stage::Over => {
-                self.become_stage(py, Stage::Over);
+                this.become_stage(py, Stage::Over);
                 return Err(cannot_reuse());
             }
         };
         let outcome = step.and_then(|step| match step {
             Step::Over(result) => Ok((Stage::Over, Resumed::Returned(result))),
-            Step::Done => Ok((Stage::Over, Resumed::Returned(self.attempt.usual_result(py)))),
+            Step::Done => Ok((Stage::Over, Resumed::Returned(this.attempt.usual_result(py)))),
             Step::Pause => {
                 let paused = Stage::Paused(argument.map(Bound::unbind));
                 Ok((paused, Resumed::Yielded(py.None().into_bound(py))))
@@ -219,8 +226,20 @@ impl LazyCoroutine {
             Ok((next, resumed)) => (next, Ok(resumed)),
             Err(error) => (Stage::Over, Err(error)),
         };
-        self.become_stage(py, next);
+        this.become_stage(py, next);
         resumed
+    }
+
+    /// What it waits for, if it waits.
+    pub fn awaited<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.stage.with(py, |stage| match stage {
+            Stage::Waiting { future, .. } => Some(future.bind(py).clone()),
+            _ => None,
+        })
+    }
+
+    pub fn is_waiting(&self, py: Python<'_>) -> bool {
+        self.stage.with(py, |stage| matches!(stage, Stage::Waiting { .. }))
     }
 
     fn waiting<'py>(
@@ -292,8 +311,9 @@ impl LazyCoroutine {
         slf
     }
 
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.resume(py, py.None().bind_borrowed(py))? {
+    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        match Self::resume(slf, py.None().bind_borrowed(py))? {
             Resumed::Yielded(yielded) => Ok(Some(yielded)),
             // The end without an exception means None.
             Resumed::Returned(result) if result.is_none() => Ok(None),
@@ -302,8 +322,8 @@ impl LazyCoroutine {
     }
 
     /// Resumes it, as a coroutine's `send`.
-    fn send<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        match self.resume(value.py(), value.as_borrowed())? {
+    fn send<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match Self::resume(slf, value.as_borrowed())? {
             Resumed::Yielded(yielded) => Ok(yielded),
             Resumed::Returned(result) => Err(returned(result)),
         }
@@ -365,10 +385,8 @@ impl LazyCoroutine {
 impl Drop for LazyCoroutine {
     fn drop(&mut self) {
         Python::try_attach(|py| {
-            let (is_new, is_waiting) = self
-                .stage
-                .with(py, |stage| (matches!(stage, Stage::New(..)), matches!(stage, Stage::Waiting { .. })));
-            if !is_new && !is_waiting {
+            let is_new = self.stage.with(py, |stage| matches!(stage, Stage::New(..)));
+            if !is_new && !self.is_waiting(py) {
                 return;
             }
             // It may be dropped in the middle of an exception.
@@ -451,7 +469,7 @@ unsafe extern "C" fn next(slf: *mut PyObject) -> *mut PyObject {
     Python::attach(|py| {
         // SAFETY: an instance of the class, by the protocol.
         let slf = unsafe { Borrowed::from_ptr(py, slf).cast_unchecked::<LazyCoroutine>() };
-        let error = match slf.get().resume(py, py.None().bind_borrowed(py)) {
+        let error = match LazyCoroutine::resume(&slf, py.None().bind_borrowed(py)) {
             Ok(Resumed::Yielded(yielded)) => return yielded.into_ptr(),
             // The end without an exception means None.
             Ok(Resumed::Returned(result)) if result.is_none() => return std::ptr::null_mut(),

@@ -28,7 +28,7 @@ pub enum Entry {
     Readable(Py<SocketTransport>),
     /// A connection that can be written to.
     Writable(Py<SocketTransport>),
-    /// A future of who waits for a descriptor that is ready.
+    /// A future of who waits for a descriptor, or a time, that has come.
     Awaited(Py<PyAny>),
 }
 

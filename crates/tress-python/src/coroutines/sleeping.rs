@@ -9,7 +9,6 @@ use crate::base::calls;
 
 use super::creating::{self, Found};
 use super::event_loop::EventLoop;
-use super::handle::Arguments;
 use super::lazy::{Attempt, LazyCoroutine, Step};
 use super::waiting;
 
@@ -35,7 +34,7 @@ pub fn wake_sleeper(future: &Bound<'_, PyAny>) -> PyResult<()> {
 ///
 /// # Errors
 /// ValueError for what is no number, from Python 3.13 on; RuntimeError where no loop runs; TypeError for what cannot be compared.
-pub fn begin<'py>(delay: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+pub fn begin<'py>(slf: &Bound<'py, LazyCoroutine>, delay: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
     let py = delay.py();
     let exact = delay.cast_exact::<PyFloat>().map(|delay| delay.value()).ok();
     let whole = delay.cast_exact::<PyInt>().ok().and_then(|delay| delay.extract::<i64>().ok());
@@ -51,27 +50,29 @@ pub fn begin<'py>(delay: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
         return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
     }
     let running = GET_RUNNING_LOOP.get(py)?.call0()?;
-    let wake = WAKE.get(py)?.to_owned();
-    let (future, timer) = match creating::own(&running)? {
-        Some(own) => {
-            let future = creating::future(own)?;
-            let when = EventLoop::due(own, delay)?;
-            let arguments = Arguments::One(future.clone().unbind());
-            (future, EventLoop::call_at_with(own, "call_later", when, &wake, arguments, None)?)
-        }
-        None => {
-            let future = waiting::new_future(&running)?;
-            let timer = running.call_method1(intern!(py, "call_later"), (delay, wake, &future))?;
-            (future, timer)
-        }
-    };
+    if let Some(own) = creating::own(&running)?
+        && !own.get().is_debugging()
+    {
+        let future = creating::future(own)?;
+        EventLoop::wake_at(own, EventLoop::due(own, delay)?, slf)?;
+        return Ok(Step::WaitWith { future, instead: running });
+    }
+    let future = waiting::new_future(&running)?;
+    let timer = running.call_method1(intern!(py, "call_later"), (delay, WAKE.get(py)?, &future))?;
     Ok(Step::WaitWith { future, instead: timer })
 }
 
-/// Takes back the timer.
+/// Takes back the timer, or tells the loop that it is not wanted.
 ///
 /// # Errors
 /// What that raises.
-pub fn give_up(timer: &Bound<'_, PyAny>) -> PyResult<()> {
-    calls::method(timer, intern!(timer.py(), "cancel"), None).map(drop)
+pub fn give_up(of: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = of.py();
+    match creating::own(of)? {
+        Some(own) => {
+            own.get().note_cancelled_timer(py);
+            Ok(())
+        }
+        None => calls::method(of, intern!(py, "cancel"), None).map(drop),
+    }
 }
