@@ -20,6 +20,7 @@ if not TYPE_CHECKING:  # the types are the standard library's
     from tress.asyncio._locks import BoundedSemaphore, Event, Lock, Semaphore
     from tress.asyncio._queues import LifoQueue, PriorityQueue, Queue, QueueShutDown
     from tress.asyncio._sleep import sleep
+    from tress.asyncio._timeouts import Timeout, timeout, timeout_at, wait_for
 
 __all__ = [
     "BoundedSemaphore",
@@ -33,12 +34,16 @@ __all__ = [
     "Runner",
     "SelectorEventLoop",
     "Semaphore",
+    "Timeout",
     "create_task",
     "gather",
     "get_event_loop",
     "new_event_loop",
     "run",
     "sleep",
+    "timeout",
+    "timeout_at",
+    "wait_for",
 ]
 __all__ += [name for name in _std.__all__ if name not in __all__]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio.tasks import create_task as create_task, gather as gather
+from asyncio.timeouts import Timeout as Timeout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ use super::queue::LoopQueue;
 use super::sleeping;
 use super::sockets::{Operation, SocketCall};
 use super::synchronization::{LoopEvent, LoopLock, LoopSemaphore};
+use super::timeouts::Timeout;
 
 /// What it does.
 #[derive(Clone, Copy)]
@@ -34,6 +35,7 @@ pub enum Attempt {
     Put,
     Sleep,
     Socket(Operation),
+    EnterTimeout,
 }
 
 /// What comes of resuming it.
@@ -65,6 +67,7 @@ impl Attempt {
             Self::Put => "Queue.put",
             Self::Sleep => "sleep",
             Self::Socket(operation) => operation.name(),
+            Self::EnterTimeout => "Timeout.__aenter__",
         }
     }
 
@@ -79,7 +82,8 @@ impl Attempt {
             | Self::Get
             | Self::Put
             | Self::Sleep
-            | Self::Socket(_) => py.None().into_bound(py),
+            | Self::Socket(_)
+            | Self::EnterTimeout => py.None().into_bound(py),
         }
     }
 
@@ -98,6 +102,7 @@ impl Attempt {
             Self::Put => LoopQueue::begin_to_put(of.cast()?, argument.unwrap_or(of)),
             Self::Sleep => sleeping::begin(slf, of),
             Self::Socket(operation) => SocketCall::begin(of.cast()?, operation),
+            Self::EnterTimeout => Timeout::enter(of.cast()?).map(|()| Step::Over(of.clone())),
         }
     }
 
@@ -114,7 +119,7 @@ impl Attempt {
             Self::AcquireSemaphore | Self::EnterSemaphore => LoopSemaphore::go_on(of.cast()?, future),
             Self::WaitForEvent => LoopEvent::go_on(of.cast()?, future),
             // Another may have been faster.
-            Self::Get | Self::Put | Self::Socket(_) => self.begin(slf, of, argument),
+            Self::Get | Self::Put | Self::Socket(_) | Self::EnterTimeout => self.begin(slf, of, argument),
             Self::Sleep => Ok(argument.map_or(Step::Done, |result| Step::Over(result.clone()))),
         }
     }
@@ -132,6 +137,8 @@ impl Attempt {
                 SocketCall::give_up(of.cast()?, operation, future);
                 Ok(())
             }
+            // It never waits.
+            Self::EnterTimeout => Ok(()),
         }
     }
 }

@@ -15,5 +15,6 @@ pub mod sleeping;
 pub mod sockets;
 pub mod steps;
 pub mod synchronization;
+pub mod timeouts;
 pub mod transport;
 pub mod waiting;
