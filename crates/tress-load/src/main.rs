@@ -44,7 +44,10 @@ fn main() -> ExitCode {
 
 fn generate(plan: &arguments::Load) -> Result<ExitCode, String> {
     let report = match &plan.kind {
-        Kind::Echo { size } => load::run(plan, |index| echo::Echo::new(*size, index)),
+        Kind::Echo { size } => {
+            let bytes = echo::Echo::bytes(*size);
+            load::run(plan, |index| echo::Echo::new(&bytes, index))
+        }
         Kind::Http(expected) => load::run(plan, |_| http::Http::new(expected)),
     }?;
     println!("{}", report.json());
