@@ -46,7 +46,7 @@ def asked(result: CaseResult) -> str:
     return target(result) if floor is None else f"{target(result)}, {floor:g}x"
 
 
-def _against(result: CaseResult) -> str:
+def against(result: CaseResult) -> str:
     """The best rival, where there is more than one to choose from."""
     return (result["best_rival"] or "-") if len(result["rivals"]) > 1 else STD
 
@@ -101,7 +101,7 @@ def rows(run: Run) -> tuple[list[str], list[list[str]]]:
             verdict(result),
             *(_processor_time(result, side) for side in (STD, TRESS)),
         ]
-        row += [_against(result), times(result["cpu_ratio"])] if many else []
+        row += [against(result), times(result["cpu_ratio"])] if many else []
         row += _latency(result) if under_load else []
         if unpinned and pinned:
             other = pinned.get(name)

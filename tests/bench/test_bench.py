@@ -246,6 +246,18 @@ def test_tress_is_compared_with_the_best_rival_of_each_figure() -> None:
     )
 
 
+def test_the_table_and_the_plot_say_what_the_ratio_is_to() -> None:
+    result = _judged(
+        std=_rounds(1000, p99=50), rloop=_rounds(900, p99=60), tress=_rounds(500, p99=40)
+    )
+    run_of_it = Run(schema=results.SCHEMA, machine=facts(), rounds=1, quick=False, cases=[result])
+    heading, _, line = table.markdown([run_of_it]).splitlines()
+    shown = dict(zip(heading.split(" | "), line.split(" | "), strict=True))
+    assert (shown["best rival"], shown["ratio"], shown["p99"]) == ("rloop", "**1.80x**", "1.25x")
+    assert shown["at least"] == "1.05x, 0.95x"
+    assert plot.TITLE_OF_LOOPS in plot.svg([run_of_it])
+
+
 def test_without_the_bare_server_the_rivals_decide() -> None:
     result = _judged(std=_rounds(1000), tress=_rounds(500))
     assert result["best_rival"] == "std"
