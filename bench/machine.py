@@ -51,7 +51,7 @@ def facts() -> Machine:
         load_average=round(os.getloadavg()[0], 2),
         versions={
             name: found
-            for name in (sides.TRESS, *sides.PEERS)
+            for name in (sides.TRESS, *sides.PEERS, *sides.FRAMEWORKS)
             if (found := sides.version(name)) is not None
         },
     )

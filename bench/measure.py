@@ -12,12 +12,12 @@ import faulthandler
 import gc
 import json
 import os
-import resource
 import sys
 from typing import TypedDict
 
 from bench import cases, sides
-from bench.case import Case, empty_loop_ns
+from bench.case import Case, Sample, empty_loop_ns
+from bench.usage import of_this_process
 
 # Before the first round a case runs this part of a round, uncounted: imports, caches, first pages.
 WARM_UP_PART = 10
@@ -27,7 +27,7 @@ class Round(TypedDict):
     """One round of one side, for all its operations; times are nanoseconds.
 
     Processor time and switches are those of the process and of the children that it has waited for
-    in the round, their start and end included.
+    in the round, their start and end included; of a server that is under load, its own alone.
     """
 
     total: int
@@ -36,6 +36,10 @@ class Round(TypedDict):
     system_ns: int
     voluntary_switches: int
     involuntary_switches: int
+    latency_ns: dict[str, int]
+    """Percentiles of the time from a request to its answer; empty where nobody asked."""
+    generator_ns: int
+    """Processor time of who asked; 0 where nobody did."""
 
 
 class Measured(TypedDict):
@@ -78,7 +82,7 @@ def measure(
     results: dict[str, list[Round]] = {side.name: [] for side, _ in taking_part}
     if warm_up:
         for side, case in taking_part:
-            if not case.fresh_process:
+            if case.warm_up:
                 case.run(side, max(1, count // WARM_UP_PART))
     for _ in range(rounds):
         for side, case in taking_part:
@@ -94,28 +98,18 @@ def measure(
 
 def _one_round(side: sides.Side, case: Case, operations: int) -> Round:
     gc.collect()
-    before = _used()
-    total = case.run(side, operations)
-    user, system, voluntary, involuntary = (
-        after - earlier for after, earlier in zip(_used(), before, strict=True)
-    )
+    before = of_this_process()
+    result = case.run(side, operations)
+    sample = result if isinstance(result, Sample) else Sample(result)
+    used = of_this_process().since(before) if sample.usage is None else sample.usage
     return Round(
-        total=total,
-        user_ns=round(user * 1e9),
-        system_ns=round(system * 1e9),
-        voluntary_switches=round(voluntary),
-        involuntary_switches=round(involuntary),
-    )
-
-
-def _used() -> tuple[float, float, float, float]:
-    """Seconds in user and system mode, and switches, of this process and the ones it waited for."""
-    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return (
-        sum(one.ru_utime for one in both),
-        sum(one.ru_stime for one in both),
-        sum(one.ru_nvcsw for one in both),
-        sum(one.ru_nivcsw for one in both),
+        total=sample.total,
+        user_ns=used.user_ns,
+        system_ns=used.system_ns,
+        voluntary_switches=used.voluntary_switches,
+        involuntary_switches=used.involuntary_switches,
+        latency_ns=dict(sample.latency_ns),
+        generator_ns=sample.generator_ns,
     )
 
 

@@ -6,8 +6,11 @@ import importlib
 import sys
 from typing import Any, TextIO
 
-from bench.results import PINNED, UNPINNED, CaseResult, Run, by_placement, ratio_to_std
+from bench.results import P99, PINNED, UNPINNED, CaseResult, Run, by_placement, ratio_to_std
 from bench.sides import PEERS, STD, TRESS
+
+# A load generator that is on its CPU for more of the time may be what the server waits for.
+BUSY = 0.95
 
 
 def quantity(value: float, unit: str) -> str:
@@ -37,6 +40,24 @@ def target(result: CaseResult) -> str:
     return "-" if result["target"] is None else f"{result['target']:g}x"
 
 
+def asked(result: CaseResult) -> str:
+    """The targets; that of the floor after the other."""
+    floor = result["floor_target"]
+    return target(result) if floor is None else f"{target(result)}, {floor:g}x"
+
+
+def against(result: CaseResult) -> str:
+    """The best rival, where there is more than one to choose from."""
+    return (result["best_rival"] or "-") if len(result["rivals"]) > 1 else STD
+
+
+def _latency(result: CaseResult) -> list[str]:
+    found = result["sides"].get(TRESS)
+    p99 = None if found is None else found["latency_ns"].get(P99)
+    shown = "-" if p99 is None else quantity(p99, "ns")
+    return [shown, times(result["latency_ratio"]), times(result["floor_ratio"])]
+
+
 def _figure(result: CaseResult | None, side: str) -> str:
     if result is None or side not in result["sides"]:
         return "-"
@@ -56,6 +77,14 @@ def rows(run: Run) -> tuple[list[str], list[list[str]]]:
     first = unpinned or pinned
     heading = ["case", "std", "tress", "ratio", "median", "target", "met"]
     heading += ["cpu std", "cpu tress"]
+    many = any(len(result["rivals"]) > 1 for result in first.values())
+    if many:
+        heading += ["rival", "cpu ratio"]
+    under_load = any(
+        side["latency_ns"] for result in first.values() for side in result["sides"].values()
+    )
+    if under_load:
+        heading += ["p99 tress", "p99 ratio", "floor ratio"]
     if unpinned and pinned:
         heading += ["pinned std", "pinned tress", "ratio"]
     for peer in peers:
@@ -68,10 +97,12 @@ def rows(run: Run) -> tuple[list[str], list[list[str]]]:
             _figure(result, TRESS),
             times(result["ratio"]),
             times(result["median_ratio"]),
-            target(result),
+            asked(result),
             verdict(result),
             *(_processor_time(result, side) for side in (STD, TRESS)),
         ]
+        row += [against(result), times(result["cpu_ratio"])] if many else []
+        row += _latency(result) if under_load else []
         if unpinned and pinned:
             other = pinned.get(name)
             failed = other is not None and other["error"] is not None
@@ -95,7 +126,7 @@ def print_run(run: Run, *, plain: bool = False, file: TextIO | None = None) -> N
         f"{facts['cpu']}, {facts['cores']} cores; {facts['date']}; load {facts['load_average']}",
         file=out,
     )
-    print("best of", run["rounds"], "rounds, sides in turn; ratio = std / tress", file=out)
+    print("best of", run["rounds"], "rounds, sides in turn; ratio = best rival / tress", file=out)
     heading, table = rows(run)
     rich = None if plain else _rich()
     if rich is not None:
@@ -106,6 +137,14 @@ def print_run(run: Run, *, plain: bool = False, file: TextIO | None = None) -> N
     if judged:
         met = sum(case["met"] is True for case in judged)
         print(f"targets met: {met} of {len(judged)}", file=out)
+    slow = [
+        f"{case['name']} ({side})"
+        for case in run["cases"]
+        for side, found in case["sides"].items()
+        if found["generator_busy"] > BUSY
+    ]
+    if slow:
+        print("limited by the load generator as well:", ", ".join(slow), file=out)
     failures: dict[str, list[str]] = {}
     for case in run["cases"]:
         if case["error"] is not None:

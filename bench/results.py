@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TypedDict
@@ -12,9 +12,10 @@ from bench.machine import Machine
 from bench.measure import Round
 from bench.sides import STD, TRESS
 
-SCHEMA = 1
+SCHEMA = 2
 UNPINNED = "unpinned"
 PINNED = "pinned"
+P99 = "p99"
 
 
 class SideResult(TypedDict):
@@ -27,6 +28,10 @@ class SideResult(TypedDict):
     """User and system time an operation, threads and ended children too, where it was least."""
     switches: float
     """Voluntary context switches an operation, in the round with fewest."""
+    latency_ns: dict[str, float]
+    """Percentiles of the time from a request to its answer, each the median of the rounds'."""
+    generator_busy: float
+    """The part of the time in which the load generator was on its CPU, in the best round."""
     rounds: list[Round]
 
 
@@ -41,10 +46,25 @@ class CaseResult(TypedDict):
     operations: int
     empty_loop_ns: float
     sides: dict[str, SideResult]
+    rivals: list[str]
+    """The sides that tress is compared with, where they are installed."""
+    best_rival: str | None
+    """The one with the best best."""
     ratio: float | None
-    """The standard library's best over tress's best."""
+    """That rival's best over tress's best."""
     median_ratio: float | None
+    """The best of the rivals' medians over tress's median."""
+    cpu_ratio: float | None
+    """The least of the rivals' processor times over tress's."""
+    latency_ratio: float | None
+    """The least of the rivals' p99 over tress's p99."""
+    floor: str | None
+    """The side beyond which nobody is expected to get."""
+    floor_target: float | None
+    floor_ratio: float | None
+    """Its best over tress's best."""
     met: bool | None
+    """Both targets, as far as there are figures; None where there is no target."""
     not_offered: list[str]
     error: str | None
 
@@ -67,26 +87,56 @@ def side_result(rounds: Sequence[Round], operations: int) -> SideResult:
         median=median(totals) / operations,
         cpu_ns=min(one["user_ns"] + one["system_ns"] for one in rounds) / operations,
         switches=min(one["voluntary_switches"] for one in rounds) / operations,
+        generator_busy=_generator_busy(min(rounds, key=lambda one: one["total"])),
+        latency_ns={
+            name: median(one["latency_ns"][name] for one in rounds)
+            for name in rounds[0]["latency_ns"]
+        },
         rounds=list(rounds),
     )
 
 
-def ratio_to_std(result: CaseResult, side: str, figure: str = "best") -> float | None:
-    """The standard library's figure over the side's; None where one of them is missing."""
-    found = result["sides"]
-    if STD not in found or side not in found:
+def _generator_busy(one: Round) -> float:
+    return one["generator_ns"] / one["total"] if one["total"] > 0 else 0.0
+
+
+def ratio_to(base: SideResult | None, side: SideResult | None) -> float | None:
+    """The one's best over the other's; None where one of them is missing."""
+    if base is None or side is None or side["best"] <= 0:
         return None
-    ours = found[side]["best"] if figure == "best" else found[side]["median"]
-    theirs = found[STD]["best"] if figure == "best" else found[STD]["median"]
-    return theirs / ours if ours > 0 else None
+    return base["best"] / side["best"]
+
+
+def ratio_to_std(result: CaseResult, side: str) -> float | None:
+    """The standard library's best over the side's; None where one of them is missing."""
+    return ratio_to(result["sides"].get(STD), result["sides"].get(side))
 
 
 def judge(result: CaseResult) -> None:
-    """Fill in the ratios and whether the target is met."""
-    result["ratio"] = ratio_to_std(result, TRESS)
-    result["median_ratio"] = ratio_to_std(result, TRESS, "median")
-    if result["ratio"] is not None and result["target"] is not None:
-        result["met"] = result["ratio"] >= result["target"]
+    """Fill in the ratios and whether the targets are met."""
+    found = result["sides"]
+    ours = found.get(TRESS)
+    rivals = {name: found[name] for name in result["rivals"] if name in found}
+    if ours is None or not rivals:
+        return
+    best = min(rivals, key=lambda name: rivals[name]["best"])
+    result["best_rival"] = best
+    result["ratio"] = ratio_to(rivals[best], ours)
+
+    def least(figure: Callable[[SideResult], float]) -> float | None:
+        return min(map(figure, rivals.values())) / figure(ours) if figure(ours) > 0 else None
+
+    result["median_ratio"] = least(lambda side: side["median"])
+    result["cpu_ratio"] = least(lambda side: side["cpu_ns"])
+    result["latency_ratio"] = least(lambda side: side["latency_ns"].get(P99, 0.0))
+    if result["floor"] is not None:
+        result["floor_ratio"] = ratio_to(found.get(result["floor"]), ours)
+    judged = (
+        (result["ratio"], result["target"]),
+        (result["floor_ratio"], result["floor_target"]),
+    )
+    met = [ratio >= asked for ratio, asked in judged if ratio is not None and asked is not None]
+    result["met"] = all(met) if met else None
 
 
 def save(run: Run, path: Path) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import cases, machine, report, results, sides
+from bench import cases, generator, machine, report, results, sides
 from bench.case import Case
 from bench.measure import Measured
 from bench.results import PINNED, UNPINNED, CaseResult, Run
@@ -42,19 +42,28 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{case.name:26} {target:>5}  {case.title}")
         return 0
     rounds = parsed.rounds or (QUICK_ROUNDS if parsed.quick else DEFAULT_ROUNDS)
-    side_names = parsed.sides.split(",")
-    side_names += [name for name in sides.PEERS if parsed.peers and name not in side_names]
+    side_names = parsed.sides.split(",") if parsed.sides is not None else []
     unknown = set(side_names) - set(sides.NAMES)
     if unknown:
         print(f"unknown sides: {sorted(unknown)}; known: {list(sides.NAMES)}", file=sys.stderr)
         return 2
+    if any(case.placed for case in chosen):  # those that are under load
+        _progress("building the load generator")
+        try:
+            generator.build()
+        except (OSError, subprocess.CalledProcessError) as why:
+            print(
+                f"the load generator, crates/tress-load, is not to be had: {why}", file=sys.stderr
+            )
+            return 2
     run = Run(
         schema=results.SCHEMA, machine=machine.facts(), rounds=rounds, quick=parsed.quick, cases=[]
     )
     for case in chosen:
         for placement in _placements(parsed.placement, case):
             _progress(f"{case.name}, {placement}")
-            result = run_case(case, placement, side_names, rounds, parsed.quick, parsed.limit)
+            taking_part = side_names or _sides_of(case, parsed.peers)
+            result = run_case(case, placement, taking_part, rounds, parsed.quick, parsed.limit)
             run["cases"].append(result)
     _progress("")
     if parsed.json is not None:
@@ -83,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=_positive, help=f"rounds a side (default {DEFAULT_ROUNDS})")
     add("--quick", action="store_true", help="fewer rounds, a tenth of the operations: a look")
     add("--json", type=Path, metavar="FILE", help="write all rounds there")
-    add("--sides", default=f"{sides.STD},{sides.TRESS}", help="which (default %(default)s)")
+    add("--sides", help="which (default: tress, and what each case compares it with)")
     add("--peers", action="store_true", help="the peers too, where installed")
     add("--limit", type=float, default=120.0, help="seconds a measuring process may take")
     add("--plain", action="store_true", help="plain text even where rich is installed")
@@ -116,10 +125,44 @@ def _choose(patterns: list[str] | None) -> list[Case]:
     ]
 
 
+def _sides_of(case: Case, peers: bool) -> list[str]:
+    """The standard library first and tress next, as they are shown."""
+    wanted = [*case.rivals, *([] if case.floor is None else [case.floor])]
+    wanted += sides.PEERS if peers else ()
+    return list(dict.fromkeys([sides.STD, sides.TRESS, *wanted]))
+
+
 def _placements(asked: str, case: Case) -> list[str]:
-    if case.unit == "bytes":  # memory does not depend on where threads run
+    # Memory does not depend on where threads run.
+    if case.unit == "bytes" or case.placed:
         return [UNPINNED]
     return [UNPINNED, PINNED] if asked == "both" else [asked]
+
+
+def no_result(case: Case, placement: str, operations: int) -> CaseResult:
+    """The case before it has been measured."""
+    return CaseResult(
+        name=case.name,
+        title=case.title,
+        unit=case.unit,
+        placement=placement,
+        target=case.target,
+        operations=operations,
+        empty_loop_ns=0.0,
+        sides={},
+        rivals=list(case.rivals),
+        best_rival=None,
+        ratio=None,
+        median_ratio=None,
+        cpu_ratio=None,
+        latency_ratio=None,
+        floor=case.floor,
+        floor_target=case.floor_target,
+        floor_ratio=None,
+        met=None,
+        not_offered=[],
+        error=None,
+    )
 
 
 def run_case(
@@ -132,31 +175,16 @@ def run_case(
 ) -> CaseResult:
     """Measure one case in one placement; a failure is in the result's `error`, never raised."""
     operations = max(1, case.operations // QUICK_PART) if quick else case.operations
-    result = CaseResult(
-        name=case.name,
-        title=case.title,
-        unit=case.unit,
-        placement=placement,
-        target=case.target,
-        operations=operations,
-        empty_loop_ns=0.0,
-        sides={},
-        ratio=None,
-        median_ratio=None,
-        met=None,
-        not_offered=[],
-        error=None,
-    )
+    result = no_result(case, placement, operations)
     try:
+        repeats = rounds if quick else rounds * case.more_rounds
         if case.fresh_process:
-            # One process a side and round, still in turn.
-            parts = [
-                _measure(case.name, placement, [name], 1, operations, limit)
-                for _ in range(min(rounds, QUICK_ROUNDS))
-                for name in side_names
-            ]
+            # Memory hardly differs from process to process.
+            repeats = min(repeats, QUICK_ROUNDS) if case.unit == "bytes" else repeats
+            parts = _in_fresh_processes(
+                case.name, placement, side_names, repeats, operations, limit
+            )
         else:
-            repeats = rounds if quick else rounds * case.more_rounds
             parts = [_measure(case.name, placement, side_names, repeats, operations, limit)]
     except CaseFailed as failure:
         result["error"] = str(failure)
@@ -173,6 +201,26 @@ def run_case(
     result["empty_loop_ns"] = min(part["empty_loop_ns"] for part in parts)
     results.judge(result)
     return result
+
+
+def _in_fresh_processes(
+    case_name: str,
+    placement: str,
+    side_names: list[str],
+    rounds: int,
+    operations: int,
+    limit: float,
+) -> list[Measured]:
+    """One process a side and round, still in turn; a side that takes no part is asked once."""
+    parts: list[Measured] = []
+    left = list(side_names)
+    for _ in range(rounds):
+        for name in list(left):
+            part = _measure(case_name, placement, [name], 1, operations, limit)
+            parts.append(part)
+            if name not in part["rounds"]:
+                left.remove(name)
+    return parts
 
 
 def _measure(

@@ -14,8 +14,15 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any, Self
 
-STD = "std"
-TRESS = "tress"
+from bench import loops
+from bench.loops import (
+    EPOLL as EPOLL,
+    RLOOP as RLOOP,
+    STD as STD,
+    TRESS as TRESS,
+    UVLOOP as UVLOOP,
+)
+
 CULSANS = "culsans"
 AIOLOGIC = "aiologic"
 LOKY = "loky"
@@ -23,10 +30,17 @@ PEBBLE = "pebble"
 MPIRE = "mpire"
 BILLIARD = "billiard"
 FASTER_FIFO = "faster-fifo"
-PEERS = (CULSANS, AIOLOGIC, LOKY, PEBBLE, MPIRE, BILLIARD, FASTER_FIFO)
+PEERS = (
+    *(CULSANS, AIOLOGIC),
+    *(LOKY, PEBBLE, MPIRE, BILLIARD, FASTER_FIFO),
+    *(UVLOOP, RLOOP, EPOLL),
+)
 
 # Not a name of a module: a side offers it when its Queue has task_done and join.
 TASK_DONE = "task_done"
+
+# What serves HTTP, and what it parses with: their versions are in a run's file.
+FRAMEWORKS = tuple(name for names in loops.FRAMEWORKS.values() for name in names)
 
 # The module, for cases that take contexts from it.
 MULTIPROCESSING = "multiprocessing"
@@ -61,9 +75,10 @@ class Side:
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return self._offers[name]
+            offered = self._offers[name]
         except KeyError:
             raise AttributeError(f"{self.name} offers no {name}") from None
+        return offered.load() if isinstance(offered, loops.OnDemand) else offered
 
     def offers(self, names: tuple[str, ...]) -> bool:
         """Whether everything a case needs is there."""
@@ -89,11 +104,11 @@ def _arrays() -> dict[str, Any]:
 
 
 def _std() -> Side:
-    return Side(STD, _library(""))
+    return Side(STD, _library("") | loops.offers(STD))
 
 
 def _tress() -> Side:
-    return Side(TRESS, _library("tress."))
+    return Side(TRESS, _library("tress.") | loops.offers(TRESS))
 
 
 def _library(prefix: str) -> dict[str, Any]:
@@ -235,6 +250,18 @@ def _faster_fifo() -> Side:
     return Side(FASTER_FIFO, {PROCESS_QUEUES: Queues})
 
 
+def _uvloop() -> Side:
+    return Side(UVLOOP, loops.offers(UVLOOP))
+
+
+def _rloop() -> Side:
+    return Side(RLOOP, loops.offers(RLOOP))
+
+
+def _epoll() -> Side:
+    return Side(EPOLL, loops.offers(EPOLL))
+
+
 _MAKERS: dict[str, Callable[[], Side]] = {
     STD: _std,
     TRESS: _tress,
@@ -245,6 +272,9 @@ _MAKERS: dict[str, Callable[[], Side]] = {
     MPIRE: _mpire,
     BILLIARD: _billiard,
     FASTER_FIFO: _faster_fifo,
+    UVLOOP: _uvloop,
+    RLOOP: _rloop,
+    EPOLL: _epoll,
 }
 NAMES = tuple(_MAKERS)
 

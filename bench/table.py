@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from bench import results
-from bench.report import quantity, target, times
+from bench.report import against, asked, quantity, times
 from bench.results import PINNED, UNPINNED, CaseResult, Run, by_placement, ratio_to_std
 from bench.sides import PEERS, STD, TRESS
 
@@ -20,7 +20,9 @@ def markdown(runs: list[Run], *, targets_only: bool = True) -> str:
     reference, *others = runs
     unpinned, pinned = by_placement(reference, UNPINNED), by_placement(reference, PINNED)
     peers = [peer for peer in PEERS if any(peer in one["sides"] for one in unpinned.values())]
+    many = any(len(one["rivals"]) > 1 for one in unpinned.values())
     heading = ["case", "at least", "standard library", "tress", "ratio", "pinned"]
+    heading += ["best rival", "p99"] if many else []
     heading += [_short_version(other) for other in others]
     heading += peers
     lines = [_line(heading), _line(["---"] + ["--:"] * (len(heading) - 1))]
@@ -29,12 +31,13 @@ def markdown(runs: list[Run], *, targets_only: bool = True) -> str:
             continue
         cells = [
             result["title"],
-            target(result),
+            asked(result),
             _figure(result, STD),
             _figure(result, TRESS),
             _judged(result),
             times(_ratio(pinned.get(name))),
         ]
+        cells += [against(result), times(result["latency_ratio"])] if many else []
         cells += [times(_ratio(by_placement(other, UNPINNED).get(name))) for other in others]
         cells += [times(ratio_to_std(result, peer)) for peer in peers]
         lines.append(_line(cells))

@@ -110,12 +110,13 @@ install_tools() {
     done
 }
 
-# Everything that the extension module is made from; Python files are not, since the install is editable.
+# Everything that the extension module is made from; Python files are not, since the install is editable, and tress-load
+# is a program of its own.
 build_inputs() {
     rustc --version
     printf '%s\n' "${RUSTFLAGS:-}"
-    find Cargo.toml Cargo.lock .cargo pyproject.toml crates -type f -not -path '*/tests/*' -not -path '*/benches/*' \
-        -not -name '*.md' -print0 | sort -z | xargs -0 sha256sum
+    find Cargo.toml Cargo.lock .cargo pyproject.toml crates -type f -not -path 'crates/tress-load/*' \
+        -not -path '*/tests/*' -not -path '*/benches/*' -not -name '*.md' -print0 | sort -z | xargs -0 sha256sum
 }
 
 build() {

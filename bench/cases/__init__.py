@@ -13,7 +13,9 @@ from bench.case import Case
 
 _MODULES = (
     *("single_thread", "handover", "executor", "thread"),
-    *("processes", "process_start", "process_queues", "process_locks", "connections", "memory"),
+    *("processes", "process_start", "process_queues", "process_locks", "connections"),
+    *("event_loop", "tasks", "between_tasks", "servers"),
+    *("memory", "memory_coroutines"),
 )
 
 

@@ -8,37 +8,20 @@ holds the objects is made before.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 from collections.abc import Callable
 from typing import Any
 
+from bench import resident
 from bench.case import Case, Runner
 from bench.sides import Side
 
 OBJECTS = 50_000
-_PR_SET_THP_DISABLE = 41
-
-
-def _anonymous_bytes() -> int:
-    with open("/proc/self/smaps_rollup", encoding="ascii") as rollup:
-        for line in rollup:
-            if line.startswith("Anonymous:"):
-                return int(line.split()[1]) * 1024
-    raise RuntimeError("/proc/self/smaps_rollup has no Anonymous line")
-
-
-def _trim() -> None:
-    gc.collect()
-    libc = ctypes.CDLL(None)
-    trim = getattr(libc, "malloc_trim", None)  # glibc's own
-    if trim is not None:
-        trim(0)
 
 
 def _memory_runner(kind: str, use: Callable[[Any], object] | None = None) -> Runner:
     def run(side: Side, operations: int) -> int:
-        ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
+        resident.without_huge_pages()
         make = getattr(side, kind)
         # A few first: what a class needs once is not an object's.
         held: list[Any] = [make() for _ in range(100)]
@@ -46,14 +29,14 @@ def _memory_runner(kind: str, use: Callable[[Any], object] | None = None) -> Run
             if use is not None:
                 use(one)
         held = [None] * operations
-        _trim()
-        before = _anonymous_bytes()
+        resident.trim()
+        before = resident.anonymous_bytes()
         for index in range(operations):
             held[index] = one = make()
             if use is not None:
                 use(one)
         gc.collect()
-        after = _anonymous_bytes()
+        after = resident.anonymous_bytes()
         if any(one is None for one in held):
             raise RuntimeError(f"{side.name}: an object is missing")
         return after - before
@@ -101,6 +84,7 @@ CASES = tuple(
         target=target,
         unit="bytes",
         fresh_process=True,
+        warm_up=False,
     )
     for suffix, remark, target, used in (("", "", 3.0, False), ("_used", ", once used", None, True))
     for kind, use in ((kind, use if used else None) for kind, use in _KINDS)
