@@ -6,13 +6,13 @@ import _thread
 import io
 import os
 import sys
-import threading
 import traceback
 from dataclasses import dataclass
 from typing import TextIO
 
 from tress import _native
 from tress._stacks import stack_of
+from tress._threads import name_of, names_of_threads
 
 __all__ = ["Wait", "dump_waits", "dump_waits_on", "waits"]
 
@@ -58,22 +58,19 @@ def waits() -> list[Wait]:
     tress, is not in it.
     """
     frames = sys._current_frames()
-    # Not `threading.enumerate`: its lock may be held by a thread that a signal handler has
-    # interrupted.
-    active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
-    names = {ident: thread.name for ident, thread in list(active.items())}
+    names = names_of_threads()
     found = []
     for ident, operation, waited_on, seconds, left, owner in _native.waits():
         found.append(
             Wait(
                 thread_ident=ident,
-                thread_name=names.get(ident, f"Thread {ident}"),
+                thread_name=name_of(ident, names),
                 operation=operation,
                 object=waited_on,
                 seconds=seconds,
                 seconds_left=left,
                 owner_ident=owner,
-                owner_name=None if owner is None else names.get(owner, f"Thread {owner}"),
+                owner_name=None if owner is None else name_of(owner, names),
                 stack=stack_of(frames.get(ident)),
             )
         )

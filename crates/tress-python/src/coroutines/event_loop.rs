@@ -57,6 +57,13 @@ impl Timer {
         }
     }
 
+    fn handle<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match self {
+            Self::Own(handle) => handle.bind(py).clone().into_any(),
+            Self::Foreign(handle) => handle.bind(py).clone(),
+        }
+    }
+
     fn note_taken(&self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Own(handle) => handle.get().note_taken(),
@@ -698,6 +705,14 @@ impl EventLoop {
     /// Says whether `time` is the program's own.
     fn _know_clock(&self, is_own: bool) {
         self.has_own_clock.store(is_own, Ordering::Relaxed);
+    }
+
+    /// The handles of what is to be called, now or later.
+    fn _handles<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
+        let mut all: Vec<_> =
+            self.ready.with(py, |ready| ready.iter().filter_map(|entry| entry.handle(py)).collect());
+        self.timers.with(py, |timers| all.extend(timers.values().map(|timer| timer.handle(py))));
+        all
     }
 
     /// Forgets all calls, and gives back the descriptors: the loop is closed.

@@ -1,16 +1,19 @@
 //! The event loop of `tress.asyncio`.
 
 pub mod creating;
+pub mod cycle;
 pub mod descriptors;
 pub mod event_loop;
 pub mod fast;
 pub mod gather;
 pub mod handle;
 pub mod lazy;
+pub mod owner;
 pub mod queue;
 pub mod ready;
 pub mod sleeping;
 pub mod steps;
 pub mod synchronization;
+pub mod tasks;
 pub mod transport;
 pub mod waiting;

@@ -39,6 +39,15 @@ impl Entry {
         }
     }
 
+    /// Its handle, if somebody may have it.
+    pub fn handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        match self {
+            Self::Handle(handle) => Some(handle.bind(py).clone().into_any()),
+            Self::Foreign(handle) => Some(handle.bind(py).clone()),
+            Self::Bare { .. } | Self::Readable(_) | Self::Writable(_) => None,
+        }
+    }
+
     /// Makes the call.
     ///
     /// # Errors
