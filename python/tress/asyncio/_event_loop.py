@@ -14,6 +14,7 @@ from asyncio import base_events, coroutines, events, format_helpers, unix_events
 from selectors import EVENT_READ, EVENT_WRITE
 
 from tress import _native
+from tress.asyncio import _loops
 from tress.asyncio._socket_transport import SocketTransport
 from tress.concurrent.futures.thread import ThreadPoolExecutor
 
@@ -91,6 +92,7 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
         self._wakeup: _Wakeup | None = None
         self._find_clock()
         super().__init__(_Selector(self))
+        _loops.add(self)
 
     _create_task_standard = _StandardLoop.create_task
 
