@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio as standard
 import io
 import socket
 import threading
@@ -118,7 +119,7 @@ async def gathered() -> tuple[str, Any, Any]:
 
 
 async def a_task_group() -> tuple[str, Any, Any]:
-    group = asyncio.TaskGroup()
+    group = standard.TaskGroup()
 
     async def wait() -> None:
         async with group:

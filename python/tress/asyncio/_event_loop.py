@@ -202,6 +202,7 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
         """Call what a handle of the standard library's is for."""
         if handle._cancelled:
             return
+        callback = handle._callback  # it may cancel its handle
         try:
             self._current_handle = handle
             began = self.time()
@@ -213,8 +214,9 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
                 )
         finally:
             self._current_handle = None
+            self._note_called(callback)
             # The frame may be kept, by the traceback of a task that the handle is of.
-            del handle
+            del handle, callback
 
     def _report_failed_call(self, handle: Any, error: BaseException) -> None:
         """Tell the exception handler of what a call has raised."""

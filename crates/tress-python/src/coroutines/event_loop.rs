@@ -20,7 +20,9 @@ use crate::error::OrRaise;
 
 use super::creating;
 use super::descriptors::{Descriptors, Direction, Watcher};
+use super::future_state;
 use super::handle::{Arguments, Handle, TimerHandle};
+use super::pending::PendingTasks;
 use super::ready::{self, Entry};
 use super::steps;
 use crate::base::attached::Attached;
@@ -84,6 +86,7 @@ pub struct EventLoop {
     /// None once it is closed.
     poller: Attached<Option<Arc<Poller>>>,
     task_factory: Attached<Option<Py<PyAny>>>,
+    pub pending_tasks: PendingTasks,
     is_stopping: AtomicBool,
     is_debugging: AtomicBool,
     is_closed: AtomicBool,
@@ -118,6 +121,20 @@ impl EventLoop {
     #[inline]
     pub fn push(&self, py: Python<'_>, entry: Entry) {
         self.ready.with(py, |ready| ready.push_back(entry));
+    }
+
+    /// A callback has been called, which may be a step of a task.
+    #[inline]
+    pub fn note_called(&self, callback: Borrowed<'_, '_, PyAny>) {
+        // SAFETY: a live object, and a task of it, which it refers to; attached.
+        let task = unsafe {
+            let task = steps::task_of(callback.as_ptr());
+            Bound::from_borrowed_ptr_or_opt(callback.py(), task)
+        };
+        if let Some(task) = task {
+            // SAFETY: only the interpreter's own tasks have these steps.
+            unsafe { self.pending_tasks.note_step(&task) };
+        }
     }
 
     /// Wakes the loop, if it sleeps.
@@ -499,8 +516,9 @@ fn descriptor(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
 #[pymethods]
 impl EventLoop {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    #[pyo3(signature = (*args, **_kwargs))]
+    fn new(args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        future_state::find(args.py())?;
         Ok(Self {
             ready: Attached::new(VecDeque::new()),
             timers: Attached::new(Timers::new()),
@@ -509,6 +527,7 @@ impl EventLoop {
             scratch: Attached::new(Vec::new()),
             poller: Attached::new(Some(Arc::new(Poller::new().or_raise()?))),
             task_factory: Attached::new(None),
+            pending_tasks: PendingTasks::new(),
             is_stopping: AtomicBool::new(false),
             is_debugging: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
@@ -579,10 +598,12 @@ impl EventLoop {
         coro: &Bound<'py, PyAny>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        match creating::task(slf, coro, kwargs)? {
-            Some(task) => Ok(task),
-            None => creating::standard_task(slf, coro, kwargs),
+        if let Some(task) = creating::task(slf, coro, kwargs)? {
+            return Ok(task);
         }
+        let task = creating::standard_task(slf, coro, kwargs)?;
+        PendingTasks::note_made(slf, &task)?;
+        Ok(task)
     }
 
     /// Whether the loop is in debug mode.
@@ -702,6 +723,21 @@ impl EventLoop {
         self.ring(py);
     }
 
+    /// A callback has been called in another way than by the loop's own.
+    fn _note_called(&self, callback: &Bound<'_, PyAny>) {
+        self.note_called(callback.as_borrowed());
+    }
+
+    /// The tasks that it holds.
+    fn _held_tasks<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
+        self.pending_tasks.all(py)
+    }
+
+    /// A task has ended whose steps the loop does not know.
+    fn _release_task(&self, task: &Bound<'_, PyAny>) {
+        self.pending_tasks.release(task);
+    }
+
     /// Says whether `time` is the program's own.
     fn _know_clock(&self, is_own: bool) {
         self.has_own_clock.store(is_own, Ordering::Relaxed);
@@ -722,6 +758,7 @@ impl EventLoop {
         let descriptors = self.descriptors.with(py, std::mem::take);
         let poller = self.poller.with(py, |poller| poller.take());
         drop((ready, timers, descriptors, poller));
+        self.pending_tasks.drop_all(py);
     }
 
     fn __setattr__(
@@ -782,6 +819,7 @@ impl EventLoop {
         self.ready.collected(|entries| ready::traverse(entries, &visit)).unwrap_or(Ok(()))?;
         self.descriptors.collected(|descriptors| descriptors.traverse(&visit)).unwrap_or(Ok(()))?;
         self.task_factory.collected(|factory| visit.call(&*factory)).unwrap_or(Ok(()))?;
+        self.pending_tasks.traverse(&visit)?;
         let timers = self.timers.collected(|timers| {
             timers.values().try_for_each(|timer| match timer {
                 Timer::Own(handle) => visit.call(handle),
@@ -799,5 +837,6 @@ impl EventLoop {
             self.task_factory.collected(|factory| factory.take()),
         );
         drop(out);
+        self.pending_tasks.clear();
     }
 }

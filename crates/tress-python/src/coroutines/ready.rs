@@ -59,7 +59,9 @@ impl Entry {
             // Bound, as they are dropped without a look whether this thread is attached.
             Self::Handle(handle) => Handle::run(&handle.into_bound(py)),
             Self::Bare { callback, arguments, context } => {
-                match call_in(context.bind_borrowed(py), callback.bind_borrowed(py), &arguments) {
+                let called = call_in(context.bind_borrowed(py), callback.bind_borrowed(py), &arguments);
+                owner.get().note_called(callback.bind_borrowed(py));
+                match called {
                     Ok(()) => {
                         drop((callback.into_bound(py), context.into_bound(py)));
                         arguments.drop_attached(py);
