@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio as standard
 import gc
+import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Coroutine
@@ -229,6 +230,24 @@ def test_a_loop_that_is_gone_takes_its_tasks_along() -> None:
         gc.collect()
     assert gone() is None
     assert task() is None
+
+
+def test_a_program_in_debug_mode_from_the_beginning_releases_them_too() -> None:
+    """Its loop finds out by itself what a step of a task looks like."""
+    program = """
+import tress.asyncio as asyncio
+
+async def main():
+    tasks = [asyncio.create_task(asyncio.sleep(0.001)) for _ in range(10)]
+    await asyncio.gather(*tasks)
+    print(len(asyncio.get_running_loop()._held_tasks()))
+
+asyncio.run(main(), debug=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
 
 def test_many_tasks() -> None:

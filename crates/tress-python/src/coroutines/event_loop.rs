@@ -93,6 +93,9 @@ pub struct EventLoop {
     /// Whether the program has put another clock in place.
     has_own_clock: AtomicBool,
     looked_at_ns: AtomicU64,
+    /// Whether it calls what is ready, and how many calls it has begun: for whoever watches it.
+    is_calling: AtomicBool,
+    calls: AtomicU64,
 }
 
 impl EventLoop {
@@ -293,10 +296,19 @@ impl EventLoop {
         if has_timers {
             Self::take_due(slf)?;
         }
+        this.is_calling.store(true, Ordering::Relaxed);
+        let called = Self::call_ready(slf);
+        this.is_calling.store(false, Ordering::Relaxed);
+        called
+    }
+
+    fn call_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
         // What is called now may add more, which is for the next turn.
         let count = this.ready.with(py, |ready| ready.len());
         for _ in 0..count {
             let Some(entry) = this.ready.with(py, |ready| ready.pop_front()) else { break };
+            this.calls.store(this.calls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             entry.run(slf)?;
         }
         Ok(())
@@ -533,6 +545,8 @@ impl EventLoop {
             is_closed: AtomicBool::new(false),
             has_own_clock: AtomicBool::new(false),
             looked_at_ns: AtomicU64::new(0),
+            is_calling: AtomicBool::new(false),
+            calls: AtomicU64::new(0),
         })
     }
 
@@ -723,8 +737,16 @@ impl EventLoop {
         self.ring(py);
     }
 
+    /// The number of the call that it is in the middle of; None while it looks for what to call, or sleeps.
+    fn _call_in_progress(&self) -> Option<u64> {
+        self.is_calling.load(Ordering::Relaxed).then(|| self.calls.load(Ordering::Relaxed))
+    }
+
     /// A callback has been called in another way than by the loop's own.
     fn _note_called(&self, callback: &Bound<'_, PyAny>) {
+        // The steps of tasks may not be known yet.
+        // SAFETY: a live object; attached.
+        unsafe { steps::needs_no_handle(callback.as_ptr()) };
         self.note_called(callback.as_borrowed());
     }
 
