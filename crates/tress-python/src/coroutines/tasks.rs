@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::types::{PyList, PyString};
 
+#[cfg(Py_3_12)]
 use crate::base::calls;
 
 use super::creating::Found;
