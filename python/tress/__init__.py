@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tress._deadlock import DeadlockError, DeadlockWarning, deadlock
     from tress._install import install, installed, uninstall
+    from tress._loop_watch import watch_loops
     from tress._owner_died import OwnerDiedError, OwnerDiedWarning
     from tress._progress import Progress
     from tress._task_errors import TaskTimeoutError, WorkerLostError
@@ -32,6 +33,7 @@ __all__ = [
     "installed",
     "uninstall",
     "waits",
+    "watch_loops",
 ]
 
 __version__ = "0.1.0"
@@ -51,6 +53,7 @@ _LOADED_ON_USE = {
     "dump_waits": "_waits",
     "dump_waits_on": "_waits",
     "waits": "_waits",
+    "watch_loops": "_loop_watch",
 }
 """What not every program needs: every process that is started imports this package, and some of
 this stands on `ast`, `inspect`, `traceback` or `concurrent.futures`."""

@@ -6,88 +6,130 @@ import _thread
 import io
 import os
 import sys
-import threading
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 from tress import _native
 from tress._stacks import stack_of
+from tress._threads import name_of, names_of_threads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import Task
 
 __all__ = ["Wait", "dump_waits", "dump_waits_on", "waits"]
 
 
 @dataclass(frozen=True)
 class Wait:
-    """A thread in a blocking call of tress."""
+    """A thread in a blocking call of tress, or a task that awaits something in one of its loops."""
 
     thread_ident: int
-    """The thread's identifier."""
+    """The thread's identifier; of a task the one that its loop runs in."""
     thread_name: str
     """Its name."""
     operation: str
-    """The call that blocks, such as "Lock.acquire"."""
+    """The call that blocks, such as "Lock.acquire"; of a task also "await Task" and the like."""
     object: object
-    """What it waits on: the lock, queue, event, ..."""
-    seconds: float
-    """For how long it has waited."""
+    """What it waits on: the lock, queue, event, task, ..."""
+    seconds: float | None
+    """For how long it has waited; None of a task, as nothing is noted when it begins to wait."""
     seconds_left: float | None
-    """Until its timeout; None without one."""
+    """Until its timeout, or until a task's sleep is over; None without one."""
     owner_ident: int | None
     """The thread that holds the lock it waits for, where that tells who will release it; else
     None.
     """
     owner_name: str | None
-    """That thread's name."""
+    """The name of that thread, or of the task that holds the lock that a task waits for."""
     stack: traceback.StackSummary
     """Where it waits, outermost call first."""
+    task: Task[Any] | None = None
+    """The task; None of a thread."""
+    owner_task: Task[Any] | None = None
+    """The task that holds the lock that a task waits for, where that is known; else None."""
 
     def __str__(self) -> str:
         who = f"{self.thread_name} ({self.thread_ident})"
-        text = f"{who} waits in {self.operation} for {self.seconds:.3f} s"
+        if self.task is not None:
+            who = f"{self.task.get_name()} in {who}"
+        text = f"{who} waits in {self.operation}"
+        if self.seconds is not None:
+            text += f" for {self.seconds:.3f} s"
         if self.seconds_left is not None:
             text += f", {self.seconds_left:.3f} s left"
         text += f"\n  on {self.object!r}"
         if self.owner_ident is not None:
             text += f"\n  held by {self.owner_name} ({self.owner_ident})"
+        elif self.owner_name is not None:
+            text += f"\n  held by {self.owner_name}"
         return text
 
 
 def waits() -> list[Wait]:
-    """Every wait in progress, longest first. A thread that computes, or waits elsewhere than in
-    tress, is not in it.
+    """Every wait in progress: of threads, longest first, and then of the tasks in those of tress's
+    loops that run, by name. A thread that computes, or waits elsewhere than in tress, is not in it,
+    and neither is a task that is about to run.
     """
+    return [*_waits_of_threads(), *_waits_of_tasks()]
+
+
+def _waits_of_threads() -> list[Wait]:
     frames = sys._current_frames()
-    # Not `threading.enumerate`: its lock may be held by a thread that a signal handler has
-    # interrupted.
-    active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
-    names = {ident: thread.name for ident, thread in list(active.items())}
-    found = []
+    names = names_of_threads()
+    found: list[tuple[float, int, Wait]] = []
     for ident, operation, waited_on, seconds, left, owner in _native.waits():
-        found.append(
-            Wait(
-                thread_ident=ident,
-                thread_name=names.get(ident, f"Thread {ident}"),
-                operation=operation,
-                object=waited_on,
-                seconds=seconds,
-                seconds_left=left,
-                owner_ident=owner,
-                owner_name=None if owner is None else names.get(owner, f"Thread {owner}"),
-                stack=stack_of(frames.get(ident)),
-            )
+        wait = Wait(
+            thread_ident=ident,
+            thread_name=name_of(ident, names),
+            operation=operation,
+            object=waited_on,
+            seconds=seconds,
+            seconds_left=left,
+            owner_ident=owner,
+            owner_name=None if owner is None else name_of(owner, names),
+            stack=stack_of(frames.get(ident)),
         )
-    return sorted(found, key=lambda wait: -wait.seconds)
+        found.append((-seconds, len(found), wait))
+    return [wait for _, _, wait in sorted(found)]
+
+
+def _waits_of_tasks() -> Iterator[Wait]:
+    loops = sys.modules.get("tress.asyncio._loops")
+    if loops is None:
+        return
+    # It stands on `asyncio`, which is there by now.
+    from tress._task_waits import find
+
+    names = names_of_threads()
+    for ident, loop in loops.running():
+        for one in find(loop):
+            yield Wait(
+                thread_ident=ident,
+                thread_name=name_of(ident, names),
+                operation=one.operation,
+                object=one.object,
+                seconds=None,
+                seconds_left=one.seconds_left,
+                owner_ident=None,
+                owner_name=None if one.owner is None else one.owner.get_name(),
+                stack=one.stack,
+                task=one.task,
+                owner_task=one.owner,
+            )
 
 
 def dump_waits(file: TextIO | None = None) -> None:
     """Prints every wait in progress, with its stack, to `file` (standard error by default)."""
     text = io.StringIO()
     found = waits()
-    print(
-        f"{len(found)} thread{'' if len(found) == 1 else 's'} of process {os.getpid()} in a wait",
-        file=text,
+    tasks = sum(wait.task is not None for wait in found)
+    counts = _count(len(found) - tasks, "thread") + (
+        f" and {_count(tasks, 'task')}" if tasks else ""
     )
+    print(f"{counts} of process {os.getpid()} in a wait", file=text)
     for wait in found:
         print(wait, file=text)
         for entry in wait.stack.format():
@@ -96,6 +138,10 @@ def dump_waits(file: TextIO | None = None) -> None:
     # In one piece: a program that prints from other threads meanwhile does not get between the
     # lines.
     print(text.getvalue(), end="", file=sys.stderr if file is None else file, flush=True)
+
+
+def _count(count: int, name: str) -> str:
+    return f"{count} {name}{'' if count == 1 else 's'}"
 
 
 class _Watch:

@@ -253,7 +253,7 @@ def test_nobody_starves() -> None:
         lock.acquire()
         waiter = blocked(lock.acquire)
         until(
-            lambda: [w.seconds > 0.002 for w in tress.waits() if w.object is lock] == [True],
+            lambda: [(w.seconds or 0) > 0.002 for w in tress.waits() if w.object is lock] == [True],
             "it has waited for long",
         )
         lock.release()

@@ -59,7 +59,7 @@ def waits() -> None:
         assert_type(wait.thread_ident, int)
         assert_type(wait.thread_name, str)
         assert_type(wait.operation, str)
-        assert_type(wait.seconds, float)
+        assert_type(wait.seconds, float | None)
         assert_type(wait.seconds_left, float | None)
         assert_type(wait.owner_name, str | None)
         assert_type(wait.stack, traceback.StackSummary)

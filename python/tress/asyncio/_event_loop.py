@@ -14,6 +14,7 @@ from asyncio import base_events, coroutines, events, format_helpers, unix_events
 from selectors import EVENT_READ, EVENT_WRITE
 
 from tress import _native
+from tress.asyncio import _loops
 from tress.asyncio._coroutine_function import coroutine_function
 from tress.asyncio._socket_transport import SocketTransport
 from tress.concurrent.futures.thread import ThreadPoolExecutor
@@ -92,6 +93,7 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
         self._wakeup: _Wakeup | None = None
         self._find_clock()
         super().__init__(_Selector(self))
+        _loops.add(self)
 
     _create_task_standard = _StandardLoop.create_task
 
@@ -242,6 +244,7 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
         """Call what a handle of the standard library's is for."""
         if handle._cancelled:
             return
+        callback = handle._callback  # it may cancel its handle
         try:
             self._current_handle = handle
             began = self.time()
@@ -253,8 +256,9 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
                 )
         finally:
             self._current_handle = None
+            self._note_called(callback)
             # The frame may be kept, by the traceback of a task that the handle is of.
-            del handle
+            del handle, callback
 
     def _report_failed_call(self, handle: Any, error: BaseException) -> None:
         """Tell the exception handler of what a call has raised."""

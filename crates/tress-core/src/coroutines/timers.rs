@@ -117,9 +117,14 @@ impl<T> Timers<T> {
         self.heap.is_empty()
     }
 
+    /// All and when they are due, in no order.
+    pub fn all(&self) -> impl Iterator<Item = (f64, &T)> {
+        self.heap.iter().map(|entry| (entry.when, &entry.value))
+    }
+
     /// All, in no order.
     pub fn values(&self) -> impl Iterator<Item = &T> {
-        self.heap.iter().map(|entry| &entry.value)
+        self.all().map(|(_, value)| value)
     }
 
     /// Takes out all.

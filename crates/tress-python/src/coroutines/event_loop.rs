@@ -20,8 +20,10 @@ use crate::error::OrRaise;
 
 use super::creating;
 use super::descriptors::{Descriptors, Direction, Watcher};
+use super::future_state;
 use super::handle::{Arguments, Handle, TimerHandle};
 use super::lazy::LazyCoroutine;
+use super::pending::PendingTasks;
 use super::ready::{self, Entry};
 use super::sockets;
 use super::steps;
@@ -62,6 +64,15 @@ impl Timer {
         }
     }
 
+    /// Its handle, if somebody may have it.
+    fn handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        match self {
+            Self::Own(handle) => Some(handle.bind(py).clone().into_any()),
+            Self::Foreign(handle) => Some(handle.bind(py).clone()),
+            Self::Sleeper(_) => None,
+        }
+    }
+
     fn note_taken(&self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Own(handle) => handle.get().note_taken(),
@@ -85,12 +96,16 @@ pub struct EventLoop {
     task_factory: Attached<Option<Py<PyAny>>>,
     /// See `as_named_argument`; made when it is needed.
     named: Attached<Option<Py<PyDict>>>,
+    pub pending_tasks: PendingTasks,
     is_stopping: AtomicBool,
     is_debugging: AtomicBool,
     is_closed: AtomicBool,
     /// Whether the program has put another clock in place.
     has_own_clock: AtomicBool,
     looked_at_ns: AtomicU64,
+    /// Whether it calls what is ready, and how many calls it has begun: for whoever watches it.
+    is_calling: AtomicBool,
+    calls: AtomicU64,
 }
 
 impl EventLoop {
@@ -135,6 +150,20 @@ impl EventLoop {
     #[inline]
     pub fn push(&self, py: Python<'_>, entry: Entry) {
         self.ready.with(py, |ready| ready.push_back(entry));
+    }
+
+    /// A callback has been called, which may be a step of a task.
+    #[inline]
+    pub fn note_called(&self, callback: Borrowed<'_, '_, PyAny>) {
+        // SAFETY: a live object, and a task of it, which it refers to; attached.
+        let task = unsafe {
+            let task = steps::task_of(callback.as_ptr());
+            Bound::from_borrowed_ptr_or_opt(callback.py(), task)
+        };
+        if let Some(task) = task {
+            // SAFETY: only the interpreter's own tasks have these steps.
+            unsafe { self.pending_tasks.note_step(&task) };
+        }
     }
 
     /// Wakes the loop, if it sleeps.
@@ -304,10 +333,19 @@ impl EventLoop {
         if has_timers {
             Self::take_due(slf)?;
         }
+        this.is_calling.store(true, Ordering::Relaxed);
+        let called = Self::call_ready(slf);
+        this.is_calling.store(false, Ordering::Relaxed);
+        called
+    }
+
+    fn call_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
         // What is called now may add more, which is for the next turn.
         let count = this.ready.with(py, |ready| ready.len());
         for _ in 0..count {
             let Some(entry) = this.ready.with(py, |ready| ready.pop_front()) else { break };
+            this.calls.store(this.calls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             entry.run(slf)?;
         }
         Ok(())
@@ -538,8 +576,9 @@ fn descriptor(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
 #[pymethods]
 impl EventLoop {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    #[pyo3(signature = (*args, **_kwargs))]
+    fn new(args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        future_state::find(args.py())?;
         Ok(Self {
             ready: Attached::new(VecDeque::new()),
             timers: Attached::new(Timers::new()),
@@ -549,11 +588,14 @@ impl EventLoop {
             poller: Attached::new(Some(Arc::new(Poller::new().or_raise()?))),
             task_factory: Attached::new(None),
             named: Attached::new(None),
+            pending_tasks: PendingTasks::new(),
             is_stopping: AtomicBool::new(false),
             is_debugging: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             has_own_clock: AtomicBool::new(false),
             looked_at_ns: AtomicU64::new(0),
+            is_calling: AtomicBool::new(false),
+            calls: AtomicU64::new(0),
         })
     }
 
@@ -619,10 +661,12 @@ impl EventLoop {
         coro: &Bound<'py, PyAny>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        match creating::task(slf, coro, kwargs)? {
-            Some(task) => Ok(task),
-            None => creating::standard_task(slf, coro, kwargs),
+        if let Some(task) = creating::task(slf, coro, kwargs)? {
+            return Ok(task);
         }
+        let task = creating::standard_task(slf, coro, kwargs)?;
+        PendingTasks::note_made(slf, &task)?;
+        Ok(task)
     }
 
     /// Whether the loop is in debug mode.
@@ -753,9 +797,56 @@ impl EventLoop {
         self.ring(py);
     }
 
+    /// The number of the call that it is in the middle of; None while it looks for what to call, or sleeps.
+    fn _call_in_progress(&self) -> Option<u64> {
+        self.is_calling.load(Ordering::Relaxed).then(|| self.calls.load(Ordering::Relaxed))
+    }
+
+    /// A callback has been called in another way than by the loop's own.
+    fn _note_called(&self, callback: &Bound<'_, PyAny>) {
+        // The steps of tasks may not be known yet.
+        // SAFETY: a live object; attached.
+        unsafe { steps::needs_no_handle(callback.as_ptr()) };
+        self.note_called(callback.as_borrowed());
+    }
+
+    /// The tasks that it holds.
+    fn _held_tasks<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
+        self.pending_tasks.all(py)
+    }
+
+    /// A task has ended whose steps the loop does not know.
+    fn _release_task(&self, task: &Bound<'_, PyAny>) {
+        self.pending_tasks.release(task);
+    }
+
     /// Says whether `time` is the program's own.
     fn _know_clock(&self, is_own: bool) {
         self.has_own_clock.store(is_own, Ordering::Relaxed);
+    }
+
+    /// When each coroutine that sleeps is to be woken, by its identity.
+    fn _sleepers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all: Vec<_> = self.timers.with(py, |timers| {
+            let sleepers = timers.all().filter_map(|(when, timer)| match timer {
+                Timer::Sleeper(sleeper) => Some((sleeper.as_ptr() as usize, when)),
+                _ => None,
+            });
+            sleepers.collect()
+        });
+        let sleepers = PyDict::new(py);
+        for (identity, when) in all {
+            sleepers.set_item(identity, when)?;
+        }
+        Ok(sleepers)
+    }
+
+    /// The handles of what is to be called, now or later.
+    fn _handles<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
+        let mut all: Vec<_> =
+            self.ready.with(py, |ready| ready.iter().filter_map(|entry| entry.handle(py)).collect());
+        self.timers.with(py, |timers| all.extend(timers.values().filter_map(|timer| timer.handle(py))));
+        all
     }
 
     /// Forgets all calls, and gives back the descriptors: the loop is closed.
@@ -767,6 +858,7 @@ impl EventLoop {
         // A loop that is closed goes when the last reference does, without the collector.
         let named = self.named.with(py, |named| named.take());
         drop((ready, timers, descriptors, poller, named));
+        self.pending_tasks.drop_all(py);
     }
 
     fn __setattr__(
@@ -828,6 +920,7 @@ impl EventLoop {
         self.descriptors.collected(|descriptors| descriptors.traverse(&visit)).unwrap_or(Ok(()))?;
         self.task_factory.collected(|factory| visit.call(&*factory)).unwrap_or(Ok(()))?;
         self.named.collected(|named| visit.call(&*named)).unwrap_or(Ok(()))?;
+        self.pending_tasks.traverse(&visit)?;
         let timers = self.timers.collected(|timers| {
             timers.values().try_for_each(|timer| match timer {
                 Timer::Own(handle) => visit.call(handle),
@@ -847,5 +940,6 @@ impl EventLoop {
             self.named.collected(|named| named.take()),
         );
         drop(out);
+        self.pending_tasks.clear();
     }
 }

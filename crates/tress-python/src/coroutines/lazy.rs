@@ -183,6 +183,22 @@ impl LazyCoroutine {
         unsafe { freelist::object(py, Self { attempt, stage }) }
     }
 
+    /// The lock that it waits for, if that is what it does.
+    pub fn lock<'py>(&self, py: Python<'py>) -> Option<Bound<'py, LoopLock>> {
+        if !matches!(self.attempt, Attempt::AcquireLock | Attempt::EnterLock) {
+            return None;
+        }
+        self.waits_for(py).and_then(|lock| lock.cast_into().ok())
+    }
+
+    /// What it waits for: a lock, queue, event, or the timer of a sleeper. None if it does not wait.
+    fn waits_for<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.stage.with(py, |stage| match stage {
+            Stage::Waiting { of, .. } => Some(of.bind(py).clone()),
+            _ => None,
+        })
+    }
+
     fn become_stage(&self, py: Python<'_>, stage: Stage) -> Stage {
         self.stage.with(py, |place| std::mem::replace(place, stage))
     }
@@ -364,6 +380,11 @@ impl LazyCoroutine {
     #[getter]
     fn cr_running(&self, py: Python<'_>) -> bool {
         self.stage.with(py, |stage| matches!(stage, Stage::Running))
+    }
+
+    #[getter]
+    fn _waits_for<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.waits_for(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

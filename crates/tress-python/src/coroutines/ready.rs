@@ -43,6 +43,15 @@ impl Entry {
         }
     }
 
+    /// Its handle, if somebody may have it.
+    pub fn handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        match self {
+            Self::Handle(handle) => Some(handle.bind(py).clone().into_any()),
+            Self::Foreign(handle) => Some(handle.bind(py).clone()),
+            Self::Bare { .. } | Self::Readable(_) | Self::Writable(_) | Self::Awaited(_) => None,
+        }
+    }
+
     /// Makes the call.
     ///
     /// # Errors
@@ -54,7 +63,9 @@ impl Entry {
             // Bound, as they are dropped without a look whether this thread is attached.
             Self::Handle(handle) => Handle::run(&handle.into_bound(py)),
             Self::Bare { callback, arguments, context } => {
-                match call_in(context.bind_borrowed(py), callback.bind_borrowed(py), &arguments) {
+                let called = call_in(context.bind_borrowed(py), callback.bind_borrowed(py), &arguments);
+                owner.get().note_called(callback.bind_borrowed(py));
+                match called {
                     Ok(()) => {
                         drop((callback.into_bound(py), context.into_bound(py)));
                         arguments.drop_attached(py);

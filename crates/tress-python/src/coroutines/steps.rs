@@ -3,7 +3,7 @@
 //! They are passed to `call_soon` by native code, which throws away the handle that it gets. So the loop makes none for them. The
 //! steps and wake-ups of tasks are known by their names, the first time, and from then on by where they are.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -12,7 +12,8 @@ use pyo3::prelude::*;
 
 use super::gather::Gathering;
 
-const STEP_NAME: &CStr = c"_asyncio.TaskStepMethWrapper";
+/// On Python 3.11 it is named without its module.
+const STEP_NAMES: [&CStr; 2] = [c"_asyncio.TaskStepMethWrapper", c"TaskStepMethWrapper"];
 const WAKE_UP_NAME: &CStr = c"task_wakeup";
 
 static STEP: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
@@ -43,6 +44,46 @@ pub unsafe fn needs_no_handle(callback: *mut PyObject) -> bool {
     }
 }
 
+/// The task that a callback is a step or a wake-up of.
+///
+/// # Safety
+/// `callback` is a live object; attached.
+#[inline]
+pub unsafe fn task_of(callback: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as above. What a wake-up is a method of is its task; what a step refers to is its class, its task, and what it passes on.
+    unsafe {
+        let class = ffi::Py_TYPE(callback);
+        if ptr::eq(class, &raw const ffi::PyCFunction_Type) {
+            let function = callback.cast::<PyCFunctionObject>();
+            return if (*function).m_ml == WAKE_UP.load(Ordering::Relaxed) {
+                (*function).m_self
+            } else {
+                ptr::null_mut()
+            };
+        }
+        if class != STEP.load(Ordering::Relaxed) {
+            return ptr::null_mut();
+        }
+        let mut first: *mut PyObject = ptr::null_mut();
+        if let Some(traverse) = (*class).tp_traverse {
+            traverse(callback, take_first, (&raw mut first).cast());
+        }
+        first
+    }
+}
+
+/// Takes the first object that is visited and is no class.
+unsafe extern "C" fn take_first(visited: *mut PyObject, first: *mut c_void) -> c_int {
+    // SAFETY: a live object, and the place that `task_of` has given.
+    unsafe {
+        if ffi::PyType_Check(visited) != 0 {
+            return 0;
+        }
+        *first.cast::<*mut PyObject>() = visited;
+    }
+    1
+}
+
 /// # Safety
 /// `definition` is one of a built-in function's.
 #[cold]
@@ -60,7 +101,7 @@ unsafe fn is_wake_up(definition: *mut PyMethodDef) -> bool {
 #[cold]
 unsafe fn is_step(class: *mut PyTypeObject) -> bool {
     // SAFETY: a type has a name, which is a C string.
-    let is_so = unsafe { CStr::from_ptr((*class).tp_name) } == STEP_NAME;
+    let is_so = STEP_NAMES.contains(&unsafe { CStr::from_ptr((*class).tp_name) });
     if is_so {
         // Kept for ever, so that its address stays its own.
         // SAFETY: a live object; attached.

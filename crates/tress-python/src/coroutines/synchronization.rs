@@ -10,12 +10,15 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::attached::Attached;
 
+use super::cycle;
 use super::lazy::{Attempt, LazyCoroutine, Step, done};
+use super::owner::Owner;
 use super::waiting::{self, Waiters};
 
 #[pyclass(module = "tress._native", frozen, subclass, weakref)]
 pub struct LoopLock {
     is_locked: Attached<bool>,
+    owner: Owner,
     waiters: Waiters,
 }
 
@@ -26,18 +29,44 @@ impl LoopLock {
         if this.locked(py) || !this.waiters.are_all_cancelled(py)? {
             return Ok(false);
         }
-        this.set_locked(py, true);
+        this.become_locked(py)?;
         Ok(true)
     }
 
+    fn become_locked(&self, py: Python<'_>) -> PyResult<()> {
+        self.is_locked.with(py, |is_locked| *is_locked = true);
+        self.owner.note_taken(py)
+    }
+
+    fn give_back(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.is_locked.with(py, |is_locked| std::mem::replace(is_locked, false)) {
+            return Err(PyRuntimeError::new_err("Lock is not acquired."));
+        }
+        self.waiters.wake_first(py)
+    }
+
+    /// The task without which the lock does not become free; None where that cannot be told.
+    pub fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        if self.locked(py) { self.owner.who(py) } else { None }
+    }
+
     pub fn begin<'py>(slf: &Bound<'py, Self>) -> PyResult<Step<'py>> {
-        if Self::take(slf)? { Ok(Step::Done) } else { slf.get().waiters.join(slf).map(Step::Wait) }
+        if Self::take(slf)? {
+            return Ok(Step::Done);
+        }
+        // It raises, before all, for the lock of another loop.
+        let future = slf.get().waiters.join(slf)?;
+        if let Err(error) = cycle::check(slf) {
+            slf.get().waiters.leave(&future)?;
+            return Err(error);
+        }
+        Ok(Step::Wait(future))
     }
 
     /// It has been released, and this one is the first.
     pub fn go_on<'py>(slf: &Bound<'py, Self>, future: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
         slf.get().waiters.leave(future)?;
-        slf.get().set_locked(slf.py(), true);
+        slf.get().become_locked(slf.py())?;
         Ok(Step::Done)
     }
 
@@ -54,7 +83,7 @@ impl LoopLock {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { is_locked: Attached::new(false), waiters: Waiters::new() }
+        Self { is_locked: Attached::new(false), owner: Owner::new(), waiters: Waiters::new() }
     }
 
     fn _begin_to_acquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
@@ -63,11 +92,8 @@ impl LoopLock {
 
     /// Gives the lock back; RuntimeError if nobody has it.
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let (py, this) = (slf.py(), slf.get());
-        if !this.is_locked.with(py, |is_locked| std::mem::replace(is_locked, false)) {
-            return Err(PyRuntimeError::new_err("Lock is not acquired."));
-        }
-        this.waiters.wake_first(py)
+        slf.get().give_back(slf.py())?;
+        slf.get().owner.note_released(slf.py())
     }
 
     /// Whether somebody has it.
@@ -85,7 +111,8 @@ impl LoopLock {
 
     #[pyo3(signature = (*_exc))]
     fn __aexit__<'py>(slf: &Bound<'py, Self>, _exc: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        Self::release(slf)?;
+        // A block is left by the task that has entered it.
+        slf.get().give_back(slf.py())?;
         done(slf.py())
     }
 
@@ -97,6 +124,13 @@ impl LoopLock {
     #[setter(_locked)]
     fn set_locked(&self, py: Python<'_>, is_locked: bool) {
         self.is_locked.with(py, |place| *place = is_locked);
+        self.owner.forget(py);
+    }
+
+    /// The task that is known to hold it; None if nobody does, or if another than that may release it.
+    #[getter(_owner)]
+    fn get_owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.owner(py)
     }
 
     #[getter(_waiters)]
