@@ -8,6 +8,7 @@ import asyncio
 import gc
 import os
 import random
+import signal
 import threading
 import warnings
 import weakref
@@ -342,6 +343,49 @@ def test_an_item_passes_by_all_of_a_closed_loop(library: ModuleType) -> None:
     q.put(1)
     assert waiting(q, "getters") == 0
     assert q.get_nowait() == 1
+
+
+class Accepting(asyncio.SelectorEventLoop):
+    """A loop that takes calls when it is closed, and makes none of them."""
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
+        if self.is_closed():
+            return asyncio.Handle(callback, args, self)
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_closed_loop_need_not_refuse() -> None:
+    q: Queue[int] = Queue()
+    loop = Accepting()
+    loop.set_exception_handler(lambda *_: None)  # of the task that is never finished
+    task = loop.create_task(q.aget())
+    loop.run_until_complete(asyncio.sleep(0))
+    assert waiting(q, "getters") == 1
+    loop.close()
+    q.put(1)
+    assert q.get_nowait() == 1
+    assert not task.done()
+
+
+def test_a_signal_handler_puts(library: ModuleType) -> None:
+    """In the thread of the loop, which sleeps."""
+
+    async def main() -> None:
+        sends = Runner(send)
+        assert await q.aget() == "item"
+        sends.result()
+
+    def send() -> None:
+        until(lambda: waiting(q, "getters") == 1, "the coroutine waits")
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    q: SimpleQueue[str] = SimpleQueue()
+    before = signal.signal(signal.SIGUSR1, lambda *_: q.put("item"))
+    try:
+        bounded(library, main())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

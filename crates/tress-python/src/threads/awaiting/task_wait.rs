@@ -172,20 +172,26 @@ impl TaskWait {
             let turn =
                 Bound::new(py, Turn { wait: slf.clone().unbind(), is_called: AtomicBool::new(false) })?;
             let turn = turn.as_any().as_borrowed();
-            let call = || calls::method(&owner, intern!(py, "call_soon_threadsafe"), Some(turn)).map(drop);
+            // A turn that a closed loop does not take is dropped here, and the wait given up. The loop is asked first, as not every
+            // loop refuses.
+            let call = || {
+                if is_closed(&owner)? {
+                    return Ok(());
+                }
+                calls::method(&owner, intern!(py, "call_soon_threadsafe"), Some(turn)).map(drop)
+            };
             match call() {
                 // A signal's handler came in between, and the loop may not have been woken: two turns are as good as one.
                 Err(error) if !error.is_instance_of::<PyException>(py) => {
                     raise_later(py, error);
                     call()
                 }
-                // A closed loop raises: the turn is dropped then, and the wait given up.
+                // Closed in the last moment.
+                Err(_) if is_closed(&owner)? => Ok(()),
                 outcome => outcome,
             }
         };
-        if let Err(error) = called()
-            && !is_closed(slf)
-        {
+        if let Err(error) = called() {
             error.write_unraisable(py, None);
         }
     }
@@ -202,10 +208,8 @@ fn kept_by<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PySet>> {
     Ok(kept)
 }
 
-fn is_closed(slf: &Bound<'_, TaskWait>) -> bool {
-    let closed =
-        slf.get().parts(slf.py()).and_then(|(owner, _)| owner.call_method0(intern!(owner.py(), "is_closed")));
-    closed.and_then(|closed| closed.is_truthy()).unwrap_or(true)
+fn is_closed(owner: &Bound<'_, PyAny>) -> PyResult<bool> {
+    calls::method(owner, intern!(owner.py(), "is_closed"), None)?.is_truthy()
 }
 
 /// What a signal's handler raised where nobody can be told: Ctrl-C comes again, anything else is reported.
