@@ -348,7 +348,9 @@ def test_an_item_passes_by_all_of_a_closed_loop(library: ModuleType) -> None:
 class Accepting(asyncio.SelectorEventLoop):
     """A loop that takes calls when it is closed, and makes none of them."""
 
-    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
         if self.is_closed():
             return asyncio.Handle(callback, args, self)
         return super().call_soon_threadsafe(callback, *args, context=context)
