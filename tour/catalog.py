@@ -93,6 +93,7 @@ OF_COROUTINES = (
     Program("coroutines/event.py"),
     Program("coroutines/queue_workers.py"),
     Program("coroutines/queue_kinds.py"),
+    Program("coroutines/shared_queue.py"),
     Program("coroutines/sleep.py"),
     Program("coroutines/streams.py"),
     Program("coroutines/protocols.py"),

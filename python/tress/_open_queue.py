@@ -97,6 +97,32 @@ def get(queue: Queue[Any], block: bool, timeout: float | None) -> Any:
         return _get_one(queue, block, timeout)
 
 
+async def _await(condition: Any, ready: Callable[[], bool]) -> None:
+    """Waits in a coroutine, the mutex held, until `ready()`."""
+    while not ready():
+        await condition.await_()
+
+
+async def aput(queue: Queue[Any], item: Any) -> None:
+    async with queue.not_full:
+        await _await(
+            queue.not_full,
+            lambda: queue.is_shutdown or not 0 < queue.maxsize <= queue._qsize(),
+        )
+        _put_one(queue, item, False, None)
+
+
+async def aget(queue: Queue[Any]) -> Any:
+    async with queue.not_empty:
+        await _await(queue.not_empty, lambda: queue.is_shutdown or bool(queue._qsize()))
+        return _get_one(queue, False, None)
+
+
+async def ajoin(queue: Queue[Any]) -> None:
+    async with queue.all_tasks_done:
+        await _await(queue.all_tasks_done, lambda: not queue.unfinished_tasks)
+
+
 def put_many(queue: Queue[Any], items: list[Any], timeout: float | None) -> None:
     end = None if timeout is None else monotonic() + timeout
     done = 0

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     _C = TypeVar("_C")
+    _R = TypeVar("_R")
 
 __all__ = [
     "TIMEOUT_MAX",
@@ -121,6 +122,17 @@ class Condition(_native.Condition, _std.Condition):
 
     __slots__ = ()
 
+    async def await_for(self, predicate: Callable[[], _R]) -> _R:
+        """Waits, in a coroutine that holds the lock, until `predicate()` is true; returns what it
+        returned.
+
+        Each time the condition is notified the lock is acquired again and the predicate called.
+        RuntimeError as for `await_`.
+        """
+        while not (result := predicate()):
+            await self.await_()
+        return result
+
 
 @_owns_methods_of(_native.Semaphore)
 class Semaphore(_native.Semaphore, _std.Semaphore):  # type: ignore[misc]
@@ -134,6 +146,8 @@ class Semaphore(_native.Semaphore, _std.Semaphore):  # type: ignore[misc]
         # that one.
         if not _is_native(cls.release) and _is_native(cls.__exit__):
             cls.__exit__ = _release_at_exit  # type: ignore[method-assign, assignment]
+        if not _is_native(cls.release) and _is_native(cls.__aexit__):
+            cls.__aexit__ = _release_at_async_exit  # type: ignore[method-assign, assignment]
 
 
 def _is_native(method: object) -> bool:
@@ -143,6 +157,10 @@ def _is_native(method: object) -> bool:
 def _release_at_exit(
     self: Semaphore, _type: object = None, _value: object = None, _traceback: object = None
 ) -> None:
+    self.release()
+
+
+async def _release_at_async_exit(self: Semaphore, *_exc: object) -> None:
     self.release()
 
 

@@ -365,7 +365,7 @@ def test_repr(library: ModuleType) -> None:
 
 def test_statistics() -> None:
     condition = tress.threading.Condition()
-    free = {"owner": None, "count": 0, "waiters": 0}
+    free = {"owner": None, "task": None, "count": 0, "waiters": 0}
     assert condition.statistics() == {"waiters": 0, "lock": free}
     runner = waiter_of(condition)
     assert condition.statistics() == {"waiters": 1, "lock": free}
@@ -374,7 +374,7 @@ def test_statistics() -> None:
         numbers = condition.statistics()
         assert numbers["waiters"] == 0
         # A notified wait is one for the lock.
-        assert numbers["lock"] == {"owner": threading.get_ident(), "count": 1, "waiters": 1}
+        assert numbers["lock"] == {**free, "owner": threading.get_ident(), "count": 1, "waiters": 1}
     runner.result()
     assert tress.threading.Condition(threading.Lock()).statistics() == {"waiters": 0}
 

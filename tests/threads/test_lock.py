@@ -222,9 +222,10 @@ def test_repr_tells_the_state(library: ModuleType) -> None:
 
 def test_statistics() -> None:
     lock = tress.threading.Lock()
-    assert lock.statistics() == {"locked": False, "owner": None, "waiters": 0}
+    free = {"locked": False, "owner": None, "task": None, "waiters": 0}
+    assert lock.statistics() == free
     lock.acquire()
-    assert lock.statistics() == {"locked": True, "owner": threading.get_ident(), "waiters": 0}
+    assert lock.statistics() == {**free, "locked": True, "owner": threading.get_ident()}
     runners = [Runner(lock.acquire) for _ in range(3)]
     until(lambda: waiters(lock) == 3, "three wait")
     for left in (2, 1, 0):

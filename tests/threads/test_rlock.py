@@ -252,14 +252,15 @@ def test_repr_and_statistics(library: ModuleType) -> None:
 
 def test_statistics() -> None:
     lock = tress.threading.RLock()
-    assert lock.statistics() == {"owner": None, "count": 0, "waiters": 0}
+    free = {"owner": None, "task": None, "count": 0, "waiters": 0}
+    assert lock.statistics() == free
     lock.acquire()
     lock.acquire()
     runners = [Runner(lock.acquire) for _ in range(2)]
     until(lambda: waiters(lock) == 2, "two wait")
-    assert lock.statistics() == {"owner": threading.get_ident(), "count": 2, "waiters": 2}
+    assert lock.statistics() == {**free, "owner": threading.get_ident(), "count": 2, "waiters": 2}
     lock._at_fork_reinit()
-    assert lock.statistics() == {"owner": None, "count": 0, "waiters": 0}
+    assert lock.statistics() == free
     assert all(runner.is_running for runner in runners)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue as standard
 from typing import Any, assert_type
 
@@ -93,10 +94,23 @@ def subclasses() -> None:
     assert traced.seen == ["a"]
 
 
+async def awaited() -> None:
+    numbers = queue.PriorityQueue[int](maxsize=2)
+    await numbers.aput(1)
+    waits = asyncio.create_task(numbers.aget())
+    assert_type(await waits, int)
+    numbers.task_done()
+    await numbers.ajoin()
+    simple: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    simple.put(b"x")
+    assert_type(await simple.aget(), bytes)
+
+
 def main() -> None:
     queues()
     orders()
     subclasses()
+    asyncio.run(awaited())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading as standard
 from typing import Any, assert_type
@@ -127,11 +128,34 @@ def locals_and_hooks() -> None:
     assert callable(threading.excepthook)
 
 
+async def awaited() -> None:
+    lock, rlock, semaphore = threading.Lock(), threading.RLock(), threading.BoundedSemaphore(2)
+    async with lock, rlock, semaphore:
+        assert_type(lock.locked(), bool)
+    assert_type(await rlock.aacquire(), bool)
+    rlock.release()
+    event = threading.Event()
+    event.set()
+    assert_type(await asyncio.create_task(event.await_()), bool)
+    condition = threading.Condition()
+    async with condition:
+        assert_type(await condition.await_for(lambda: "ready"), str)
+        waits = asyncio.create_task(notified(condition))
+        assert_type(await condition.await_(), bool)
+    await waits
+
+
+async def notified(condition: threading.Condition) -> None:
+    async with condition:
+        condition.notify_all()
+
+
 def main() -> None:
     threads()
     locks()
     signals()
     locals_and_hooks()
+    asyncio.run(awaited())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,26 @@ pub type ThreadId = u64;
 /// No thread.
 pub const NOBODY: ThreadId = 0;
 
+/// Set in no thread's number: those are addresses of this process, which are below it.
+const TASK: u64 = 1 << 63;
+
+/// The number under which a task of the embedder's holds a lock, from one of the embedder's own; it is no thread's.
+#[inline]
+pub fn of_task(task: usize) -> ThreadId {
+    task as u64 | TASK
+}
+
+/// From which number of the embedder's that was made, if it was.
+pub fn task_of(holder: ThreadId) -> Option<usize> {
+    is_task(holder).then_some((holder & !TASK) as usize)
+}
+
+/// Whether such a number is a task's.
+#[inline]
+pub fn is_task(holder: ThreadId) -> bool {
+    holder & TASK != 0
+}
+
 /// The calling thread.
 #[cfg(not(loom))]
 #[inline]
@@ -40,5 +60,5 @@ pub fn current() -> ThreadId {
     use std::hash::{Hash, Hasher};
     let mut hasher = std::collections::hash_map::DefaultHasher::new();
     loom::thread::current().id().hash(&mut hasher);
-    hasher.finish() | 1
+    (hasher.finish() | 1) & !TASK
 }

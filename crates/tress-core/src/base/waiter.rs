@@ -1,4 +1,4 @@
-//! One wait of one thread, and the one atomic transition that decides how it ends.
+//! One wait of one thread or one task, and the one atomic transition that decides how it ends.
 //!
 //! | state     | meaning                                   | may become                                  |
 //! |-----------|-------------------------------------------|---------------------------------------------|
@@ -13,6 +13,12 @@
 //! The waker moves WAITING or PARKED to HANDED, RETRY, CLOSED or BROKEN by [`Waiter::grant`]; the waiter moves WAITING to
 //! CANCELLED by [`Waiter::cancel`]. Both are one compare-and-swap on the same word, so exactly one of them wins: a value is
 //! either delivered or still the giver's, never both and never neither. `tests/loom_waiter.rs` owns the proof.
+//!
+//! A task, such as a coroutine of an event loop, does not park. Its wait is PARKED from the start and never leaves that state but
+//! for a final one; instead of a sleeping thread, [`Waiter::wake`] wakes its [`Waker`], once, and whoever runs the task then looks
+//! at [`Waiter::granted`]. So the lists in which waiters stand need not know which of the two a waiter is.
+
+use std::task::Waker;
 
 use super::deadline::Deadline;
 use super::fork;
@@ -47,7 +53,7 @@ pub enum Signal {
 pub enum Grant {
     /// Taken by a thread that is awake and will see it: no wake-up needed.
     Awake,
-    /// Taken by a thread that sleeps: [`Waiter::wake`] it, after releasing the lock.
+    /// Taken by a thread that sleeps, or by a task: [`Waiter::wake`] it, after releasing the lock.
     Asleep,
     /// The waiter had given up, or was left behind by a fork: give to somebody else.
     Gone,
@@ -73,6 +79,29 @@ pub enum Outcome {
     TimedOut,
     /// A signal arrived. The waiter is still enrolled: look at the signal, then park again or cancel.
     Interrupted,
+}
+
+/// Who waits.
+#[derive(Clone, Copy, Debug)]
+pub enum Who<'a> {
+    /// The calling thread.
+    Thread,
+    /// A task: what wakes it, and under which number it holds a lock ([`thread_id::of_task`]).
+    ///
+    /// The waker is called at most once, with no lock of core held, by the thread that ends the wait. It is dropped by any
+    /// thread, maybe under a lock of core: neither may run code that waits, or that uses the same primitive.
+    Task(&'a Waker, ThreadId),
+}
+
+impl Who<'_> {
+    /// The number under which it holds a lock.
+    #[inline]
+    pub fn id(self) -> ThreadId {
+        match self {
+            Self::Thread => thread_id::current(),
+            Self::Task(_, id) => id,
+        }
+    }
 }
 
 /// One wait. Made for it, used once.
@@ -102,6 +131,8 @@ pub struct Waiter {
     /// The fork generation; of this process alone, so not the model checker's.
     generation: std::sync::atomic::AtomicU32,
     bed: Bed,
+    /// Of a task.
+    waker: Option<Waker>,
 }
 
 impl Default for Waiter {
@@ -118,14 +149,32 @@ impl Waiter {
             thread: thread_id::current(),
             generation: fork::generation().into(),
             bed: Bed::new(),
+            waker: None,
         }
     }
 
-    /// Whether its thread is one of this process.
+    /// A waiter of `who`, not yet enrolled anywhere.
+    pub fn of(who: Who<'_>) -> Self {
+        let waiter = Self::new();
+        match who {
+            Who::Thread => waiter,
+            Who::Task(waker, _) => {
+                Self { state: AtomicU32::new(PARKED), waker: Some(waker.clone()), ..waiter }
+            }
+        }
+    }
+
+    /// Whether it is a task's.
+    #[inline]
+    pub fn is_task(&self) -> bool {
+        self.waker.is_some()
+    }
+
+    /// Whether its thread is one of this process. A fork leaves every task behind: its loop belongs to the parent.
     #[inline]
     fn is_here(&self) -> bool {
         let generation = self.generation.load(Ordering::Relaxed);
-        generation == fork::generation() || fork::survived(generation, self.thread)
+        generation == fork::generation() || (!self.is_task() && fork::survived(generation, self.thread))
     }
 
     /// Ends the wait with `signal`, if it has not ended yet.
@@ -152,9 +201,10 @@ impl Waiter {
         }
     }
 
-    /// Gives up. Only the waiting thread calls it, while it is not parked.
+    /// Gives up. Only the waiting thread calls it, while it is not parked, or whoever acts for the task.
     pub fn cancel(&self) -> Cancel {
-        match self.state.compare_exchange(WAITING, CANCELLED, Ordering::AcqRel, Ordering::Acquire) {
+        let open = if self.is_task() { PARKED } else { WAITING };
+        match self.state.compare_exchange(open, CANCELLED, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Cancel::Cancelled,
             Err(seen) => match granted(seen) {
                 Some(signal) => Cancel::Granted(signal),
@@ -174,9 +224,12 @@ impl Waiter {
         granted(self.state.load(Ordering::Acquire))
     }
 
-    /// Wakes the thread of a waiter whose grant said [`Grant::Asleep`].
+    /// Wakes the thread, or the task, of a waiter whose grant said [`Grant::Asleep`].
     pub fn wake(&self) {
-        self.bed.wake(&self.state);
+        match &self.waker {
+            None => self.bed.wake(&self.state),
+            Some(waker) => waker.wake_by_ref(),
+        }
     }
 
     /// Spins as long as that is likely to pay; true when the wait was granted meanwhile.
@@ -187,8 +240,9 @@ impl Waiter {
 
     /// Sleeps until the wait is granted, the deadline passes or a signal handler ran in this thread.
     ///
-    /// A timeout or signal takes nothing and loses nothing: the waiter stays enrolled until it is cancelled.
+    /// A timeout or signal takes nothing and loses nothing: the waiter stays enrolled until it is cancelled. A task does not park.
     pub fn park(&self, deadline: Option<Deadline>) -> Outcome {
+        debug_assert!(!self.is_task(), "a task that parks would put a thread to sleep");
         // The thread is here; if it has made a fork since, so is the wait.
         self.generation.store(fork::generation(), Ordering::Relaxed);
         loop {

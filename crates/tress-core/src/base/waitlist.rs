@@ -54,11 +54,17 @@ impl<N: Node> Wakes<N> {
     /// Wakes them, oldest first.
     #[inline]
     pub fn wake(self) {
-        if let Some(first) = self.first {
-            first.waiter().wake();
-            for node in self.rest {
-                node.waiter().wake();
-            }
+        if self.first.is_some() {
+            self.wake_all();
+        }
+    }
+
+    /// Apart, so that whoever has nobody to wake pays for a look alone.
+    #[cold]
+    #[inline(never)]
+    fn wake_all(self) {
+        for node in self.first.into_iter().chain(self.rest) {
+            node.waiter().wake();
         }
     }
 }

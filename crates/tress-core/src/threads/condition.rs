@@ -7,7 +7,8 @@
 use crate::base::deadline::now_ns;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Arc, Mutex};
-use crate::base::waiter::{Cancel, Grant, Signal, Waiter};
+use crate::base::thread_id::{self, ThreadId};
+use crate::base::waiter::{Cancel, Grant, Signal, Waiter, Who};
 use crate::base::waitlist::{Node, WaitList, Wakes};
 
 use super::lock::{Lock, LockWait};
@@ -88,7 +89,12 @@ impl Condition {
 
     /// Enrols a wait.
     pub fn enrol(&self) -> Arc<ConditionWait> {
-        let wait = Arc::new(LockWait::new(now_ns()));
+        self.enrol_as(Who::Thread)
+    }
+
+    /// [`Condition::enrol`], of `who`.
+    pub fn enrol_as(&self, who: Who<'_>) -> Arc<ConditionWait> {
+        let wait = Arc::new(LockWait::new(who, now_ns()));
         let node = Arc::new(ConditionWait { wait, notified: AtomicBool::new(false) });
         self.waiters.lock().get_or_insert_default().push(node.clone());
         node
@@ -119,6 +125,11 @@ impl Condition {
 
     /// Ends a wait that timed out or was interrupted; `lock` as in [`Condition::notify`].
     pub fn give_up(&self, node: &ConditionWait, lock: Option<&Lock>) -> GaveUp {
+        self.give_up_as(thread_id::current(), node, lock)
+    }
+
+    /// [`Condition::give_up`], by one who holds the lock under that number.
+    pub fn give_up_as(&self, holder: ThreadId, node: &ConditionWait, lock: Option<&Lock>) -> GaveUp {
         let mut waiters = self.waiters.lock();
         if !node.notified.load(Ordering::Relaxed) {
             if node.waiter().cancel() == Cancel::Cancelled {
@@ -129,7 +140,7 @@ impl Condition {
             return GaveUp { notified: false, owns_lock: false };
         }
         drop(waiters);
-        GaveUp { notified: true, owns_lock: lock.is_some_and(|lock| lock.cancel(&node.wait)) }
+        GaveUp { notified: true, owns_lock: lock.is_some_and(|lock| lock.cancel_as(holder, &node.wait)) }
     }
 
     /// How many wait.

@@ -1,8 +1,8 @@
-//! A flag that threads wait for.
+//! A flag that threads and tasks wait for.
 
 use crate::base::sync::atomic::{AtomicU32, Ordering};
 use crate::base::sync::{Arc, Mutex};
-use crate::base::waiter::{Cancel, Signal, Waiter};
+use crate::base::waiter::{Cancel, Signal, Waiter, Who};
 use crate::base::waitlist::{WaitList, Wakes};
 
 const SET: u32 = 1;
@@ -82,6 +82,11 @@ impl Event {
 
     /// Enrols a wait, unless the event is set: `None` then.
     pub fn enrol(&self) -> Option<Arc<Waiter>> {
+        self.enrol_as(Who::Thread)
+    }
+
+    /// [`Event::enrol`], of `who`.
+    pub fn enrol_as(&self, who: Who<'_>) -> Option<Arc<Waiter>> {
         let mut waiters = self.waiters.lock();
         let mut seen = self.state.load(Ordering::Acquire);
         loop {
@@ -94,7 +99,7 @@ impl Event {
                 Err(now) => seen = now,
             }
         }
-        let node = Arc::new(Waiter::new());
+        let node = Arc::new(Waiter::of(who));
         waiters.get_or_insert_default().push(node.clone());
         Some(node)
     }

@@ -12,7 +12,8 @@
 //! that nobody starves (the policy of parking_lot and of CPython's own `PyMutex`).
 //!
 //! Only the taker of a lock writes its own name as the owner, be it in [`Lock::settle`], and whoever releases the lock takes
-//! the name away before that: so nobody is ever named who does not hold it.
+//! the name away before that: so nobody is ever named who does not hold it. A task that takes it has a name, too, but for [`Lock::owner`],
+//! which is about threads, nobody holds the lock then: which thread will run the task is not known.
 //!
 //! FOREIGN is set for good when a thread other than the taker releases the lock: it is then used as a signal, and its owner
 //! says nothing about who will release it.
@@ -21,7 +22,7 @@ use crate::base::deadline::now_ns;
 use crate::base::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::base::sync::{Arc, Mutex};
 use crate::base::thread_id::{self, NOBODY, ThreadId};
-use crate::base::waiter::{Cancel, Grant, Signal, Waiter};
+use crate::base::waiter::{Cancel, Grant, Signal, Waiter, Who};
 use crate::base::waitlist::{Node, WaitList, Wakes};
 
 const LOCKED: u32 = 1;
@@ -46,9 +47,9 @@ impl Node for LockWait {
 }
 
 impl LockWait {
-    /// A wait of the calling thread that began at `since_ns`.
-    pub fn new(since_ns: u64) -> Self {
-        Self { waiter: Waiter::new(), since_ns: AtomicU64::new(since_ns) }
+    /// A wait of `who` that began at `since_ns`.
+    pub fn new(who: Who<'_>, since_ns: u64) -> Self {
+        Self { waiter: Waiter::of(who), since_ns: AtomicU64::new(since_ns) }
     }
 
     /// When the wait began, on the monotonic clock.
@@ -127,12 +128,18 @@ impl Lock {
     /// Takes the lock if it is free.
     #[inline]
     pub fn try_acquire(&self) -> bool {
+        self.try_acquire_as(thread_id::current())
+    }
+
+    /// [`Lock::try_acquire`], by a holder of that number.
+    #[inline]
+    pub fn try_acquire_as(&self, holder: ThreadId) -> bool {
         let mut seen = self.state.load(Ordering::Relaxed);
         while seen & LOCKED == 0 {
             match self.state.compare_exchange_weak(seen, seen | LOCKED, Ordering::Acquire, Ordering::Relaxed)
             {
                 Ok(_) => {
-                    self.owner.store(thread_id::current(), Ordering::Relaxed);
+                    self.owner.store(holder, Ordering::Relaxed);
                     return true;
                 }
                 Err(now) => seen = now,
@@ -147,6 +154,11 @@ impl Lock {
     ///
     /// `since_ns` is when the wait began; a wait that was told to retry before (`again`) is enrolled as the oldest.
     pub fn enrol(&self, since_ns: u64, again: bool) -> Option<Arc<LockWait>> {
+        self.enrol_as(Who::Thread, since_ns, again)
+    }
+
+    /// [`Lock::enrol`], of `who`.
+    pub fn enrol_as(&self, who: Who<'_>, since_ns: u64, again: bool) -> Option<Arc<LockWait>> {
         let mut waiters = self.waiters.lock();
         let mut seen = self.state.load(Ordering::Relaxed);
         loop {
@@ -158,10 +170,10 @@ impl Lock {
         }
         if seen & LOCKED == 0 {
             drop(waiters);
-            self.owner.store(thread_id::current(), Ordering::Relaxed);
+            self.owner.store(who.id(), Ordering::Relaxed);
             return None;
         }
-        let node = Arc::new(LockWait::new(since_ns));
+        let node = Arc::new(LockWait::new(who, since_ns));
         let list = waiters.get_or_insert_default();
         if again {
             list.push_front(node.clone());
@@ -199,11 +211,17 @@ impl Lock {
     /// another thread was quicker: enrol `again`.
     #[must_use]
     pub fn settle(&self, signal: Signal) -> bool {
+        self.settle_as(thread_id::current(), signal)
+    }
+
+    /// [`Lock::settle`], by a holder of that number.
+    #[must_use]
+    pub fn settle_as(&self, holder: ThreadId, signal: Signal) -> bool {
         if signal == Signal::Handed {
-            self.owner.store(thread_id::current(), Ordering::Relaxed);
+            self.owner.store(holder, Ordering::Relaxed);
             return true;
         }
-        self.try_acquire()
+        self.try_acquire_as(holder)
     }
 
     /// Ends a wait that timed out or was interrupted.
@@ -213,12 +231,18 @@ impl Lock {
     /// next.
     #[must_use]
     pub fn cancel(&self, node: &LockWait) -> bool {
+        self.cancel_as(thread_id::current(), node)
+    }
+
+    /// [`Lock::cancel`], by a holder of that number.
+    #[must_use]
+    pub fn cancel_as(&self, holder: ThreadId, node: &LockWait) -> bool {
         match node.waiter.cancel() {
             Cancel::Granted(signal) => {
                 // The grant comes before the lock is freed. Whoever looked in between would find it held by nobody who is
                 // yet to release it, and the next in the list would never be woken; the mutex is held over both.
                 let _freed = self.waiters.lock();
-                self.settle(signal)
+                self.settle_as(holder, signal)
             }
             Cancel::Cancelled => {
                 if let Some(list) = self.waiters.lock().as_mut() {
@@ -236,7 +260,9 @@ impl Lock {
     #[inline]
     pub fn release(&self) -> Result<Wakes<LockWait>, NotLocked> {
         let mut seen = self.state.load(Ordering::Relaxed);
-        let foreign = if self.owner.load(Ordering::Relaxed) == thread_id::current() { 0 } else { FOREIGN };
+        let owner = self.owner.load(Ordering::Relaxed);
+        // A task's name says nothing of a thread, so nothing is known to be wrong about it.
+        let foreign = if owner == thread_id::current() || thread_id::is_task(owner) { 0 } else { FOREIGN };
         while seen & LOCKED != 0 {
             if seen & WAITERS != 0 {
                 if let Some(wakes) = self.release_to_waiter(foreign)? {
@@ -307,16 +333,17 @@ impl Lock {
         self.state.load(Ordering::Relaxed) & LOCKED != 0
     }
 
-    /// The thread that holds it, where that tells who will release it: [`NOBODY`] when it is free, or was ever released by
-    /// another thread than its taker.
+    /// The thread that holds it, where that tells who will release it: [`NOBODY`] when it is free, is held by a task, or was ever
+    /// released by another thread than its taker.
     pub fn owner(&self) -> ThreadId {
         if self.state.load(Ordering::Relaxed) & FOREIGN != 0 {
             return NOBODY;
         }
-        self.owner.load(Ordering::Relaxed)
+        let owner = self.owner.load(Ordering::Relaxed);
+        if thread_id::is_task(owner) { NOBODY } else { owner }
     }
 
-    /// The thread that took it last and has not released it, whatever it is used for.
+    /// The thread, or the task, that took it last and has not released it, whatever it is used for.
     #[inline]
     pub fn taker(&self) -> ThreadId {
         self.owner.load(Ordering::Relaxed)

@@ -7,7 +7,7 @@ use crate::base::waitlist::Wakes;
 
 use super::lock::{Lock, LockWait};
 
-/// The lock was released by a thread that does not own it.
+/// The lock was released by a thread, or a task, that does not own it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotOwner;
 
@@ -56,18 +56,24 @@ impl RLock {
     /// Takes the lock if it is free or the calling thread's own.
     #[inline]
     pub fn try_acquire(&self) -> bool {
-        if self.is_owned() {
+        self.try_acquire_as(thread_id::current())
+    }
+
+    /// [`RLock::try_acquire`], by an owner of that number.
+    #[inline]
+    pub fn try_acquire_as(&self, owner: ThreadId) -> bool {
+        if self.is_owned_by(owner) {
             self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
             return true;
         }
-        if self.lock.try_acquire() {
+        if self.lock.try_acquire_as(owner) {
             self.taken(1);
             return true;
         }
         false
     }
 
-    /// Notes that the calling thread has just taken the lock below.
+    /// Notes that the calling thread, or the task that it runs, has just taken the lock below.
     pub fn taken(&self, count: usize) {
         self.count.store(count, Ordering::Relaxed);
     }
@@ -83,7 +89,16 @@ impl RLock {
     /// [`NotOwner`] when the calling thread does not own it.
     #[inline]
     pub fn release(&self) -> Result<Wakes<LockWait>, NotOwner> {
-        if !self.is_owned() {
+        self.release_as(thread_id::current())
+    }
+
+    /// [`RLock::release`], by an owner of that number.
+    ///
+    /// # Errors
+    /// [`NotOwner`].
+    #[inline]
+    pub fn release_as(&self, owner: ThreadId) -> Result<Wakes<LockWait>, NotOwner> {
+        if !self.is_owned_by(owner) {
             return Err(NotOwner);
         }
         let count = self.count.load(Ordering::Relaxed);
@@ -99,7 +114,15 @@ impl RLock {
     /// # Errors
     /// [`NotOwner`] when the calling thread does not own it.
     pub fn release_all(&self) -> Result<(usize, Wakes<LockWait>), NotOwner> {
-        if !self.is_owned() {
+        self.release_all_as(thread_id::current())
+    }
+
+    /// [`RLock::release_all`], by an owner of that number.
+    ///
+    /// # Errors
+    /// [`NotOwner`].
+    pub fn release_all_as(&self, owner: ThreadId) -> Result<(usize, Wakes<LockWait>), NotOwner> {
+        if !self.is_owned_by(owner) {
             return Err(NotOwner);
         }
         let count = self.count.swap(0, Ordering::Relaxed);
@@ -109,10 +132,16 @@ impl RLock {
     /// Whether the calling thread owns it.
     #[inline]
     pub fn is_owned(&self) -> bool {
-        self.lock.taker() == thread_id::current() && self.lock.is_locked()
+        self.is_owned_by(thread_id::current())
     }
 
-    /// Whether any thread owns it.
+    /// Whether an owner of that number owns it.
+    #[inline]
+    pub fn is_owned_by(&self, owner: ThreadId) -> bool {
+        self.lock.taker() == owner && self.lock.is_locked()
+    }
+
+    /// Whether anybody owns it.
     #[inline]
     pub fn is_locked(&self) -> bool {
         self.lock.is_locked()

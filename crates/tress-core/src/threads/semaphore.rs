@@ -8,7 +8,7 @@
 
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Arc, Mutex};
-use crate::base::waiter::{Cancel, Grant, Signal};
+use crate::base::waiter::{Cancel, Grant, Signal, Who};
 use crate::base::waitlist::{Node, WaitList, Wakes};
 
 use super::lock::LockWait;
@@ -143,6 +143,11 @@ impl Semaphore {
 
     /// Enrols a wait that began at `since_ns`; `again` as in [`Lock::enrol`](super::lock::Lock::enrol).
     pub fn enrol(&self, since_ns: u64, again: bool) -> Enrol {
+        self.enrol_as(Who::Thread, since_ns, again)
+    }
+
+    /// [`Semaphore::enrol`], of `who`.
+    pub fn enrol_as(&self, who: Who<'_>, since_ns: u64, again: bool) -> Enrol {
         let mut waiters = self.waiters.lock();
         let mut seen = self.state.load(Ordering::Relaxed);
         loop {
@@ -159,7 +164,7 @@ impl Semaphore {
                 Err(now) => seen = now,
             }
         }
-        let node = Arc::new(LockWait::new(since_ns));
+        let node = Arc::new(LockWait::new(who, since_ns));
         let list = waiters.get_or_insert_default();
         if again {
             list.push_front(node.clone());

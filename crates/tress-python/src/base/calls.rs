@@ -79,6 +79,33 @@ pub fn call<'py>(
     }
 }
 
+/// What a coroutine does when it is resumed.
+pub enum Sent<'py> {
+    /// It waits for this.
+    Yielded(Bound<'py, PyAny>),
+    /// It is over.
+    Returned(Bound<'py, PyAny>),
+}
+
+/// `coroutine.send(value)`.
+///
+/// # Errors
+/// What the coroutine raises.
+pub fn send<'py>(coroutine: &Bound<'py, PyAny>, value: Borrowed<'_, 'py, PyAny>) -> PyResult<Sent<'py>> {
+    let py = coroutine.py();
+    let send = unwinding!(PyIter_Send(*mut PyObject, *mut PyObject, *mut *mut PyObject) -> ffi::PySendResult);
+    let mut result = std::ptr::null_mut();
+    // SAFETY: both are live objects, borrowed for as long as the call lasts; but for an error, which is set then, the result is a new
+    // reference.
+    unsafe {
+        match guarded(|| send(coroutine.as_ptr(), value.as_ptr(), &raw mut result)) {
+            ffi::PySendResult::PYGEN_NEXT => Ok(Sent::Yielded(Bound::from_owned_ptr(py, result))),
+            ffi::PySendResult::PYGEN_RETURN => Ok(Sent::Returned(Bound::from_owned_ptr(py, result))),
+            ffi::PySendResult::PYGEN_ERROR => Err(PyErr::fetch(py)),
+        }
+    }
+}
+
 /// `object.name()` or `object.name(argument)`, without making a tuple or a bound method.
 ///
 /// # Errors

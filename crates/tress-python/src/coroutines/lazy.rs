@@ -7,18 +7,22 @@
 
 use std::ffi::CString;
 
-use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError,
+};
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::attached::Attached;
-use crate::base::{calls, freelist};
+use crate::base::calls::{self, Sent};
+use crate::base::freelist;
+use crate::threads::awaiting::{self, Operation};
 
 use super::queue::LoopQueue;
 use super::sleeping;
-use super::sockets::{Operation, SocketCall};
+use super::sockets::{self, SocketCall};
 use super::synchronization::{LoopEvent, LoopLock, LoopSemaphore};
 use super::timeouts::Timeout;
 
@@ -34,8 +38,10 @@ pub enum Attempt {
     Get,
     Put,
     Sleep,
-    Socket(Operation),
+    Socket(sockets::Operation),
     EnterTimeout,
+    /// Of what threads share.
+    Shared(Operation),
 }
 
 /// What comes of resuming it.
@@ -50,6 +56,8 @@ pub enum Step<'py> {
     Wait(Bound<'py, PyAny>),
     /// It waits, and deals with another object from now on.
     WaitWith { future: Bound<'py, PyAny>, instead: Bound<'py, PyAny> },
+    /// It does what this coroutine does, from now on.
+    Delegate(Bound<'py, PyAny>),
 }
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -68,6 +76,7 @@ impl Attempt {
             Self::Sleep => "sleep",
             Self::Socket(operation) => operation.name(),
             Self::EnterTimeout => "Timeout.__aenter__",
+            Self::Shared(operation) => operation.name(),
         }
     }
 
@@ -84,6 +93,7 @@ impl Attempt {
             | Self::Sleep
             | Self::Socket(_)
             | Self::EnterTimeout => py.None().into_bound(py),
+            Self::Shared(operation) => operation.usual_result(py),
         }
     }
 
@@ -103,6 +113,7 @@ impl Attempt {
             Self::Sleep => sleeping::begin(slf, of),
             Self::Socket(operation) => SocketCall::begin(of.cast()?, operation),
             Self::EnterTimeout => Timeout::enter(of.cast()?).map(|()| Step::Over(of.clone())),
+            Self::Shared(operation) => operation.begin(of, argument),
         }
     }
 
@@ -121,6 +132,31 @@ impl Attempt {
             // Another may have been faster.
             Self::Get | Self::Put | Self::Socket(_) | Self::EnterTimeout => self.begin(slf, of, argument),
             Self::Sleep => Ok(argument.map_or(Step::Done, |result| Step::Over(result.clone()))),
+            Self::Shared(_) => awaiting::go_on(of),
+        }
+    }
+
+    /// It is closed while it waits: what is around it is about to end.
+    fn close(self, of: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        match self {
+            Self::Shared(_) => awaiting::close(of),
+            _ => self.give_up(of, future),
+        }
+    }
+
+    /// An exception is thrown into its wait.
+    fn interrupt<'py>(
+        self,
+        of: &Bound<'py, PyAny>,
+        future: &Bound<'py, PyAny>,
+        error: PyErr,
+    ) -> PyResult<Step<'py>> {
+        match self {
+            Self::Shared(_) => awaiting::interrupt(of, error),
+            _ => {
+                self.give_up(of, future)?;
+                Err(error)
+            }
         }
     }
 
@@ -139,6 +175,7 @@ impl Attempt {
             }
             // It never waits.
             Self::EnterTimeout => Ok(()),
+            Self::Shared(_) => awaiting::give_up(of),
         }
     }
 }
@@ -154,6 +191,8 @@ enum Stage {
         argument: Option<Py<PyAny>>,
         future: Py<PyAny>,
     },
+    /// Another coroutine does the rest.
+    Delegating(Py<PyAny>),
     Over,
 }
 
@@ -222,34 +261,47 @@ impl LazyCoroutine {
                 let future = future.into_bound(py);
                 let step = match calls::method(&future, intern!(py, "result"), None) {
                     Ok(_) => this.attempt.go_on(slf, &of, argument.as_ref(), &future),
-                    Err(error) => Err(match this.attempt.give_up(&of, &future) {
-                        Ok(()) => error,
-                        Err(another) => another,
-                    }),
+                    Err(error) => this.attempt.interrupt(&of, &future, error),
                 };
                 (step, of, argument)
             }
+            Stage::Delegating(to) => return this.forward(to.into_bound(py), value),
             Stage::Running => return Err(PyValueError::new_err("coroutine already executing")),
             Stage::Over => {
                 this.become_stage(py, Stage::Over);
                 return Err(cannot_reuse());
             }
         };
+        match step {
+            Ok(Step::Delegate(to)) => this.forward(to, py.None().bind_borrowed(py)),
+            step => this.conclude(step, of, argument),
+        }
+    }
+
+    /// Goes on as a step says.
+    fn conclude<'py>(
+        &self,
+        step: PyResult<Step<'py>>,
+        of: Bound<'py, PyAny>,
+        argument: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Resumed<'py>> {
+        let py = of.py();
         let outcome = step.and_then(|step| match step {
             Step::Over(result) => Ok((Stage::Over, Resumed::Returned(result))),
-            Step::Done => Ok((Stage::Over, Resumed::Returned(this.attempt.usual_result(py)))),
+            Step::Done => Ok((Stage::Over, Resumed::Returned(self.attempt.usual_result(py)))),
             Step::Pause => {
                 let paused = Stage::Paused(argument.map(Bound::unbind));
                 Ok((paused, Resumed::Yielded(py.None().into_bound(py))))
             }
             Step::Wait(future) => Self::waiting(of, argument, future),
             Step::WaitWith { future, instead } => Self::waiting(instead, argument, future),
+            Step::Delegate(_) => unreachable!("it has been forwarded"),
         });
         let (next, resumed) = match outcome {
             Ok((next, resumed)) => (next, Ok(resumed)),
             Err(error) => (Stage::Over, Err(error)),
         };
-        this.become_stage(py, next);
+        self.become_stage(py, next);
         resumed
     }
 
@@ -263,6 +315,18 @@ impl LazyCoroutine {
 
     pub fn is_waiting(&self, py: Python<'_>) -> bool {
         self.stage.with(py, |stage| matches!(stage, Stage::Waiting { .. }))
+    }
+
+    /// Resumes the coroutine that does the rest.
+    fn forward<'py>(&self, to: Bound<'py, PyAny>, value: Borrowed<'_, 'py, PyAny>) -> PyResult<Resumed<'py>> {
+        let py = to.py();
+        let outcome = calls::send(&to, value);
+        let goes_on = matches!(outcome, Ok(Sent::Yielded(_)));
+        self.become_stage(py, if goes_on { Stage::Delegating(to.unbind()) } else { Stage::Over });
+        Ok(match outcome? {
+            Sent::Yielded(yielded) => Resumed::Yielded(yielded),
+            Sent::Returned(result) => Resumed::Returned(result),
+        })
     }
 
     fn waiting<'py>(
@@ -280,13 +344,18 @@ impl LazyCoroutine {
         Ok((stage, Resumed::Yielded(future)))
     }
 
-    /// Ends it where it is. False if it is over already.
-    fn end(&self, py: Python<'_>) -> PyResult<bool> {
+    /// Ends it where it is: closes it, or gives it up where nobody awaits it any more. False if it is over already.
+    fn end(&self, py: Python<'_>, closes: bool) -> PyResult<bool> {
         match self.become_stage(py, Stage::Over) {
             Stage::Waiting { of, future, argument } => {
                 let (of, future) = (of.into_bound(py), future.into_bound(py));
                 drop(argument.map(|argument| argument.into_bound(py)));
-                self.attempt.give_up(&of, &future).map(|()| true)
+                let end = if closes { Attempt::close } else { Attempt::give_up };
+                end(self.attempt, &of, &future).map(|()| true)
+            }
+            Stage::Delegating(to) => {
+                calls::method(to.bind(py), intern!(py, "close"), None)?;
+                Ok(true)
             }
             Stage::Running => {
                 self.become_stage(py, Stage::Running);
@@ -355,12 +424,37 @@ impl LazyCoroutine {
     /// Raises an exception where it waits, as a coroutine's `throw`.
     #[pyo3(signature = (*args))]
     fn throw<'py>(&self, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        Err(if self.end(args.py())? { thrown(args) } else { cannot_reuse() })
+        let py = args.py();
+        let stage = self.stage.with(py, |stage| {
+            if is_waiting(stage) { Some(std::mem::replace(stage, Stage::Running)) } else { None }
+        });
+        match stage {
+            Some(Stage::Delegating(to)) => {
+                let outcome =
+                    to.bind(py).getattr(intern!(py, "throw")).and_then(|throw| calls::call(&throw, args));
+                self.become_stage(py, if outcome.is_ok() { Stage::Delegating(to) } else { Stage::Over });
+                outcome
+            }
+            Some(Stage::Waiting { of, argument, future }) => {
+                let (of, argument) = (of.into_bound(py), argument.map(|argument| argument.into_bound(py)));
+                let (future, error) = (future.into_bound(py), thrown(args));
+                let step = if error.is_instance_of::<PyGeneratorExit>(py) {
+                    self.attempt.close(&of, &future).and(Err(error))
+                } else {
+                    self.attempt.interrupt(&of, &future, error)
+                };
+                match self.conclude(step, of, argument)? {
+                    Resumed::Yielded(yielded) => Ok(yielded),
+                    Resumed::Returned(result) => Err(returned(result)),
+                }
+            }
+            _ => Err(if self.end(py, true)? { thrown(args) } else { cannot_reuse() }),
+        }
     }
 
     /// Ends it, as a coroutine's `close`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.end(py).map(drop)
+        self.end(py, true).map(drop)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
@@ -399,6 +493,7 @@ impl LazyCoroutine {
                 visit.call(&*argument)?;
                 visit.call(&*future)
             }
+            Stage::Delegating(to) => visit.call(&*to),
             Stage::Running | Stage::Over => Ok(()),
         });
         visited.unwrap_or(Ok(()))
@@ -410,11 +505,16 @@ impl LazyCoroutine {
     }
 }
 
+fn is_waiting(stage: &Stage) -> bool {
+    matches!(stage, Stage::Waiting { .. } | Stage::Delegating(_))
+}
+
 impl Drop for LazyCoroutine {
     fn drop(&mut self) {
         Python::try_attach(|py| {
-            let is_new = self.stage.with(py, |stage| matches!(stage, Stage::New(..)));
-            if !is_new && !self.is_waiting(py) {
+            let (is_new, is_waiting) =
+                self.stage.with(py, |stage| (matches!(stage, Stage::New(..)), is_waiting(stage)));
+            if !is_new && !is_waiting {
                 return;
             }
             // It may be dropped in the middle of an exception.
@@ -426,7 +526,7 @@ impl Drop for LazyCoroutine {
                     .and_then(|text| PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1))
             } else {
                 // The interpreter closes a coroutine like that; nobody else's turn must be lost with it.
-                self.end(py).map(drop)
+                self.end(py, false).map(drop)
             };
             if let Err(error) = outcome {
                 error.write_unraisable(py, None);

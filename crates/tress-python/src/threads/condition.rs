@@ -18,8 +18,10 @@ use crate::base::argument::{Count, Timeout};
 use crate::base::calls;
 use crate::base::held::Held;
 use crate::base::waits::what;
+use crate::coroutines::lazy::{Attempt, LazyCoroutine};
 use crate::error::Error;
 
+use super::awaiting::{Either, Operation};
 use super::blocking;
 use super::lock::Lock;
 use super::rlock::RLock;
@@ -46,6 +48,19 @@ pub struct Condition {
 }
 
 impl Condition {
+    pub fn core(&self) -> &core::Condition {
+        &self.condition
+    }
+
+    /// The lock, if it is ours.
+    pub fn either_lock(&self, py: Python<'_>) -> PyResult<Option<Either>> {
+        Ok(match self.lock()? {
+            AnyLock::Lock(lock) => Some(Either::Lock(lock.clone_ref(py))),
+            AnyLock::RLock(lock) => Some(Either::RLock(lock.clone_ref(py))),
+            AnyLock::Other(_) => None,
+        })
+    }
+
     fn lock(&self) -> PyResult<&AnyLock> {
         self.lock.get().ok_or_else(|| PyRuntimeError::new_err("Condition.__init__() not called"))
     }
@@ -54,7 +69,7 @@ impl Condition {
         match self.lock()? {
             // A plain lock belongs to whoever says so: that it is held is all that can be asked.
             AnyLock::Lock(lock) => Ok(lock.get().core().is_locked()),
-            AnyLock::RLock(lock) => Ok(lock.get().core().is_owned()),
+            AnyLock::RLock(lock) => lock.get().is_owned_here(py),
             AnyLock::Other(lock) => {
                 let lock = lock.get(py)?;
                 if let Some(owned) = lock.getattr_opt(intern!(py, "_is_owned"))? {
@@ -255,6 +270,39 @@ impl Condition {
         }
     }
 
+    /// The lock's own `aacquire`.
+    #[getter]
+    fn aacquire<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.lock_method(py, intern!(py, "aacquire"))
+    }
+
+    fn __aenter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.lock()? {
+            AnyLock::RLock(lock) => RLock::__aenter__(lock.bind(py)),
+            AnyLock::Lock(lock) => Lock::__aenter__(lock.bind(py)),
+            AnyLock::Other(lock) => calls::method(&lock.get(py)?, intern!(py, "__aenter__"), None),
+        }
+    }
+
+    #[pyo3(signature = (*exc))]
+    fn __aexit__<'py>(&self, exc: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        let py = exc.py();
+        match self.lock()? {
+            AnyLock::RLock(lock) => RLock::__aexit__(lock.bind(py), exc),
+            AnyLock::Lock(lock) => Lock::__aexit__(lock.bind(py), exc),
+            AnyLock::Other(lock) => calls::call(&lock.get(py)?.getattr(intern!(py, "__aexit__"))?, exc),
+        }
+    }
+
+    /// Waits until notified; for coroutines that hold the lock by `async with condition`: `await condition.await_()`.
+    ///
+    /// Releases the lock, waits, and acquires the lock again before it returns, whatever ends the wait; a task that is cancelled meanwhile
+    /// sees that once it has the lock. Returns True. RuntimeError when the lock is not acquired, or is not one of tress's. A
+    /// notification that arrives together with a cancellation is passed on to the next waiter.
+    fn await_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
+        LazyCoroutine::object(Attempt::Shared(Operation::WaitForNotification), slf.as_any(), None)
+    }
+
     /// Waits until notified.
     ///
     /// Releases the lock, waits, and acquires the lock again before it returns, whatever ends the wait. `timeout` is in
@@ -265,7 +313,12 @@ impl Condition {
     fn wait(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
-        if !this.is_owned(py)? {
+        let is_owned = match this.lock()? {
+            // Held by a task it is not for its thread to wait with.
+            AnyLock::RLock(lock) => lock.get().core().is_owned(),
+            _ => this.is_owned(py)?,
+        };
+        if !is_owned {
             return Err(PyRuntimeError::new_err("cannot wait on un-acquired lock"));
         }
         let timeout = Timeout::optional(timeout)?;

@@ -9,6 +9,9 @@ use tress_core::threads::event as core;
 use crate::attach;
 use crate::base::argument::Timeout;
 use crate::base::waits::what;
+use crate::coroutines::lazy::{Attempt, LazyCoroutine};
+
+use super::awaiting::Operation;
 
 /// A flag that threads wait for, as `threading.Event`.
 #[pyclass(module = "tress._native", frozen, subclass, weakref)]
@@ -17,6 +20,10 @@ pub struct Event {
 }
 
 impl Event {
+    pub fn core(&self) -> &core::Event {
+        &self.event
+    }
+
     fn wait_as(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>, what: What) -> PyResult<bool> {
         let event = &slf.get().event;
         if event.is_set() {
@@ -72,6 +79,14 @@ impl Event {
     #[pyo3(signature = (timeout=None))]
     fn wait(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         Self::wait_as(slf, timeout, what("Event.wait", slf))
+    }
+
+    /// Waits until the event is set; for coroutines of any loop: `await event.await_()`.
+    ///
+    /// Returns True; RuntimeError when it has to wait and no loop runs. As with `wait`, one that was already waiting when `set` was called
+    /// goes on, even if `clear` follows at once.
+    fn await_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
+        LazyCoroutine::object(Attempt::Shared(Operation::WaitForEvent), slf.as_any(), None)
     }
 
     /// As `wait`, by one that joins `thread`, and is seen to do so.

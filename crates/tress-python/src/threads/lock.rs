@@ -1,13 +1,17 @@
 //! `Lock`.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
+use tress_core::base::thread_id::{self, ThreadId};
 use tress_core::threads::lock as core;
 
 use crate::base::argument::{LockTimeout, Timeout, Truth};
 use crate::base::waits::what;
+use crate::coroutines::creating;
+use crate::coroutines::lazy::{Attempt, LazyCoroutine, done};
 use crate::error::Error;
 
+use super::awaiting::Operation;
 use super::blocking;
 
 /// A mutual-exclusion lock, as `threading.Lock`.
@@ -64,6 +68,28 @@ impl Lock {
         Ok(())
     }
 
+    /// Acquires the lock; for coroutines: `await lock.aacquire()`, or `async with lock`.
+    ///
+    /// Waits while it is held, in one order with threads and with coroutines of any loop; RuntimeError when it has to wait and no loop
+    /// runs. Returns True. A call that is cancelled takes nothing. The running task is the holder; anybody may release the lock.
+    fn aacquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
+        LazyCoroutine::object(Attempt::Shared(Operation::AcquireLock), slf.as_any(), None)
+    }
+
+    pub fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        // It is awaited by whoever calls this, so that it may be taken at once.
+        if slf.get().lock.try_acquire_as(creating::running_task(slf.py())?) {
+            return done(slf.py());
+        }
+        LazyCoroutine::object(Attempt::Shared(Operation::EnterLock), slf.as_any(), None).map(Bound::into_any)
+    }
+
+    #[pyo3(signature = (*_exc))]
+    pub fn __aexit__<'py>(slf: &Bound<'py, Self>, _exc: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().release()?;
+        done(slf.py())
+    }
+
     /// Whether the lock is held.
     fn locked(&self) -> bool {
         self.lock.is_locked()
@@ -90,11 +116,13 @@ impl Lock {
         self.lock.reset_after_fork();
     }
 
-    /// Numbers: `locked`, `owner` (the thread that took it, or None) and `waiters`.
+    /// Numbers: `locked`, `owner` (the thread that took it, or None), `task` (the `id()` of the task that took it, or None) and `waiters`.
     pub fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let numbers = PyDict::new(py);
         numbers.set_item("locked", self.lock.is_locked())?;
-        numbers.set_item("owner", Some(self.lock.taker()).filter(|thread| *thread != 0))?;
+        let (owner, task) = holder(self.lock.taker());
+        numbers.set_item("owner", owner)?;
+        numbers.set_item("task", task)?;
         numbers.set_item("waiters", self.lock.waiting())?;
         Ok(numbers)
     }
@@ -104,13 +132,30 @@ impl Lock {
         if lock.is_locked() {
             format!(
                 "<locked tress.threading.Lock object owner={} waiters={} at {:p}>",
-                lock.taker(),
+                holder_text(lock.taker()),
                 lock.waiting(),
                 slf.as_ptr()
             )
         } else {
             format!("<unlocked tress.threading.Lock object at {:p}>", slf.as_ptr())
         }
+    }
+}
+
+/// The thread, or the `id()` of the task, that holds a lock under that number.
+pub fn holder(number: ThreadId) -> (Option<ThreadId>, Option<usize>) {
+    match thread_id::task_of(number) {
+        None => (Some(number).filter(|thread| *thread != thread_id::NOBODY), None),
+        task => (None, task.filter(|task| *task != 0)),
+    }
+}
+
+/// The same, in words.
+pub fn holder_text(number: ThreadId) -> String {
+    match thread_id::task_of(number) {
+        None => number.to_string(),
+        Some(0) => "coroutine".to_string(),
+        Some(task) => format!("task-{task:#x}"),
     }
 }
 

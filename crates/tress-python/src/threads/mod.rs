@@ -1,5 +1,6 @@
 //! What threads share, as Python classes.
 
+pub mod awaiting;
 pub mod barrier;
 pub mod blocking;
 pub mod collector;

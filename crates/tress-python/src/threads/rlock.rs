@@ -1,14 +1,20 @@
 //! `RLock`.
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
+use tress_core::base::thread_id::{self, ThreadId};
 use tress_core::threads::rlock as core;
 
 use crate::base::argument::{LockTimeout, Timeout, Truth};
 use crate::base::waits::what;
+use crate::coroutines::creating;
+use crate::coroutines::lazy::{Attempt, LazyCoroutine, done};
 use crate::error::Error;
 
+use super::awaiting::{Operation, owning_task};
 use super::blocking;
+use super::lock::{holder, holder_text};
 
 /// A lock that its owner may acquire again, as `threading.RLock`.
 ///
@@ -34,10 +40,36 @@ impl RLock {
         Self::acquire_within(slf, Timeout::Never)
     }
 
+    /// The task that runs here, if it owns the lock.
+    fn owning_task_here(&self, py: Python<'_>) -> PyResult<Option<ThreadId>> {
+        let owner = self.lock.owner();
+        if !thread_id::is_task(owner) || !self.lock.is_locked() {
+            return Ok(None);
+        }
+        Ok(Some(creating::running_task(py)?).filter(|task| *task == owner))
+    }
+
+    /// Whether the calling thread owns it, or the task that it runs.
+    pub fn is_owned_here(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.lock.is_owned() || self.owning_task_here(py)?.is_some())
+    }
+
+    #[cold]
+    fn release_of_task(&self) -> PyResult<()> {
+        Python::attach(|py| {
+            let task = self.owning_task_here(py)?.ok_or(Error::NotOwner)?;
+            self.lock.release_as(task).map_err(Error::from)?.wake();
+            Ok(())
+        })
+    }
+
     fn acquire_within(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<bool> {
         let lock = &slf.get().lock;
         if lock.try_acquire() {
             return Ok(true);
+        }
+        if let Some(task) = slf.get().owning_task_here(slf.py())? {
+            return Ok(lock.try_acquire_as(task));
         }
         if timeout == Timeout::Now {
             return Ok(false);
@@ -78,10 +110,43 @@ impl RLock {
         Self::acquire_within(slf, timeout.with(blocking.0)?)
     }
 
-    /// Releases the lock once. RuntimeError when the calling thread does not own it.
+    /// Releases the lock once. RuntimeError when neither the calling thread nor the task that it runs owns it.
     pub fn release(&self) -> PyResult<()> {
-        self.lock.release().map_err(Error::from)?.wake();
-        Ok(())
+        match self.lock.release() {
+            Ok(wakes) => {
+                wakes.wake();
+                Ok(())
+            }
+            Err(_) => self.release_of_task(),
+        }
+    }
+
+    /// Acquires the lock; for coroutines: `await lock.aacquire()`, or `async with lock`. At once when the running task owns it.
+    ///
+    /// The owner is the task, and not the thread that runs it: another task of the same thread waits, and so does this one if the thread
+    /// holds the lock by `acquire`. Waits in one order with threads and with coroutines of any loop. Returns True; RuntimeError where no
+    /// task runs. A call that is cancelled takes nothing.
+    fn aacquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
+        LazyCoroutine::object(Attempt::Shared(Operation::AcquireRLock), slf.as_any(), None)
+    }
+
+    pub fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        if slf.get().lock.try_acquire_as(owning_task(slf.py())?) {
+            return done(slf.py());
+        }
+        LazyCoroutine::object(Attempt::Shared(Operation::EnterRLock), slf.as_any(), None).map(Bound::into_any)
+    }
+
+    #[pyo3(signature = (*_exc))]
+    pub fn __aexit__<'py>(slf: &Bound<'py, Self>, _exc: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        let lock = &slf.get().lock;
+        // The task that entered it leaves it, also when its coroutine is closed by somebody else.
+        let owner = lock.owner();
+        if !thread_id::is_task(owner) {
+            return Err(PyRuntimeError::new_err("cannot release un-acquired lock"));
+        }
+        lock.release_as(owner).map_err(Error::from)?.wake();
+        done(slf.py())
     }
 
     /// Whether any thread holds the lock.
@@ -90,14 +155,14 @@ impl RLock {
         self.lock.is_locked()
     }
 
-    /// Whether the calling thread owns the lock.
-    fn _is_owned(&self) -> bool {
-        self.lock.is_owned()
+    /// Whether the calling thread owns the lock, or the task that it runs.
+    fn _is_owned(&self, py: Python<'_>) -> PyResult<bool> {
+        self.is_owned_here(py)
     }
 
-    /// How often the calling thread holds the lock: 0 when it does not own it.
-    fn _recursion_count(&self) -> usize {
-        if self.lock.is_owned() { self.lock.count() } else { 0 }
+    /// How often the calling thread, or the task that it runs, holds the lock: 0 when it does not own it.
+    fn _recursion_count(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(if self.is_owned_here(py)? { self.lock.count() } else { 0 })
     }
 
     /// Releases the lock altogether; returns what `_acquire_restore` needs. RuntimeError when the calling thread does not own it.
@@ -119,10 +184,13 @@ impl RLock {
         self.lock.reset_after_fork();
     }
 
-    /// Numbers: `owner` (its thread, or None), `count` (how often it is held) and `waiters`.
+    /// Numbers: `owner` (its thread, or None), `task` (the `id()` of the task that owns it, or None), `count` (how often it is held) and
+    /// `waiters`.
     pub fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let numbers = PyDict::new(py);
-        numbers.set_item("owner", Some(self.lock.owner()).filter(|thread| *thread != 0))?;
+        let (owner, task) = holder(self.lock.owner());
+        numbers.set_item("owner", owner)?;
+        numbers.set_item("task", task)?;
         numbers.set_item("count", self.lock.count())?;
         numbers.set_item("waiters", self.lock.lock().waiting())?;
         Ok(numbers)
@@ -134,7 +202,7 @@ impl RLock {
             "<{} {} object owner={} count={} waiters={} at {:p}>",
             if lock.is_locked() { "locked" } else { "unlocked" },
             slf.get_type().fully_qualified_name()?,
-            lock.owner(),
+            holder_text(lock.owner()),
             lock.count(),
             lock.lock().waiting(),
             slf.as_ptr()

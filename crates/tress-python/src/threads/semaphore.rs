@@ -9,8 +9,10 @@ use tress_core::threads::semaphore::{self as core, MOST, Take};
 
 use crate::base::argument::{Count, Timeout, Truth};
 use crate::base::waits::what;
+use crate::coroutines::lazy::{Attempt, LazyCoroutine, done};
 use crate::error::Error;
 
+use super::awaiting::Operation;
 use super::blocking;
 
 /// No bound.
@@ -24,6 +26,10 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
+    pub fn core(&self) -> &core::Semaphore {
+        &self.semaphore
+    }
+
     fn bound(&self) -> Option<u64> {
         let bound = self.bound.load(Ordering::Relaxed);
         (bound != UNBOUNDED).then_some(bound)
@@ -102,6 +108,28 @@ impl Semaphore {
             return Err(PyValueError::new_err("n must be one or more"));
         }
         self.give(n.0 as u64)
+    }
+
+    /// Takes a permit; for coroutines: `await semaphore.aacquire()`, or `async with semaphore`.
+    ///
+    /// Waits while there is none, in one order with threads and with coroutines of any loop; RuntimeError when it has to wait and no loop
+    /// runs. Returns True. A call that is cancelled takes nothing.
+    fn aacquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
+        LazyCoroutine::object(Attempt::Shared(Operation::AcquireSemaphore), slf.as_any(), None)
+    }
+
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        if slf.get().semaphore.try_acquire() == Take::Taken {
+            return done(slf.py());
+        }
+        LazyCoroutine::object(Attempt::Shared(Operation::EnterSemaphore), slf.as_any(), None)
+            .map(Bound::into_any)
+    }
+
+    #[pyo3(signature = (*_exc))]
+    fn __aexit__<'py>(slf: &Bound<'py, Self>, _exc: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().give(1)?;
+        done(slf.py())
     }
 
     fn __enter__(slf: &Bound<'_, Self>) -> PyResult<bool> {

@@ -6,7 +6,7 @@ use super::{
     CLOSED, Cancelled, DRAINED, GETTERS, LENT, LIFO, MOVED, PUTTERS, Queue, QueueWait, SORTED, State, Turn,
 };
 use crate::base::sync::Arc;
-use crate::base::waiter::{Cancel, Signal};
+use crate::base::waiter::{Cancel, Signal, Who};
 use crate::base::waitlist::{Node, Wakes};
 
 /// What became of a get.
@@ -91,13 +91,18 @@ impl<T> Queue<T> {
 
     /// Takes an item out; where there is none, enrols a wait for one if `wait` says so.
     pub fn get(&self, wait: bool) -> Get<T> {
+        self.get_as(Who::Thread, wait)
+    }
+
+    /// [`Queue::get`], by `who`.
+    pub fn get_as(&self, who: Who<'_>, wait: bool) -> Get<T> {
         let mut state = self.state.lock();
         if state.flags & (MOVED | LENT) != 0 {
             if state.flags & MOVED != 0 {
                 return Get::Moved;
             }
             if state.is_lent() {
-                return Get::Turn(state.enrol_turn());
+                return Get::Turn(state.enrol_turn(who));
             }
         }
         if state.items.is_empty() {
@@ -107,7 +112,7 @@ impl<T> Queue<T> {
             if !wait {
                 return Get::Empty;
             }
-            let node = QueueWait::new(VecDeque::new());
+            let node = QueueWait::new(who, VecDeque::new());
             let waiting = state.waiting();
             waiting.getters.push(node.clone());
             if !waiting.getter_coming.is_awaited() {
@@ -193,7 +198,7 @@ impl<T> Queue<T> {
             return Unget::Moved(item);
         }
         if state.is_lent() {
-            return Unget::Turn(item, state.enrol_turn());
+            return Unget::Turn(item, state.enrol_turn(Who::Thread));
         }
         state.gets -= 1;
         if state.flags & DRAINED != 0 {

@@ -1,4 +1,4 @@
-//! A queue of items that threads put in and take out, bounded or not, that counts unfinished work and can be shut down.
+//! A queue of items that threads and tasks put in and take out, bounded or not, that counts unfinished work and can be shut down.
 //!
 //! Everything is under one mutex, so that an item is always in exactly one place: in the buffer, in the cargo of a thread
 //! that waits to put it, or in the cargo of a thread that it was handed to.
@@ -14,15 +14,19 @@
 //! room does; and when it arrives, it wakes the next, if there is something for it by then. A burst thus wakes one thread
 //! instead of all of them, and that one finds the whole burst; with an interpreter lock around the queue, where only one of them
 //! could run anyway, that saves most of the switches of threads. Nobody is passed over for longer than one wake-up takes.
+//! A task is never coming: when its loop runs it is nobody's to say, so the others do not wait for that.
 //!
 //! How a wait ends:
 //!
 //! | wait   | `Handed`                          | `Retry`                              | `Closed`             |
 //! |--------|-----------------------------------|--------------------------------------|----------------------|
 //! | getter | the item is in its cargo          | moved, closed or sorted: ask again   |                      |
-//! | putter | everything it brought is in       | moved, or sorted and there is room   | shut down            |
+//! | putter | everything it brought is in       | moved, or there is room: see below   | shut down            |
 //! | joiner | all work is done                  | the queue has moved                  |                      |
 //! | turn   |                                   | the buffer is back: ask again        |                      |
+//!
+//! A putter is told of room, and then puts by itself, if the queue is sorted or if it is a task, whose put may still be
+//! cancelled. Until it comes, others may take that room; it then waits again, as the oldest.
 //!
 //! A getter that gives up is decided by the one compare-and-swap of [`Waiter`]: an item that won against it is its own, and
 //! goes back with [`Queue::unget`] when it cannot be used. A putter that gives up looks at its cargo under the mutex: what
@@ -43,7 +47,7 @@ use std::collections::VecDeque;
 use crate::base::fork;
 use crate::base::sync::{Arc, Mutex};
 use crate::base::thread_id::{self, ThreadId};
-use crate::base::waiter::{Cancel, Grant, Signal, Waiter};
+use crate::base::waiter::{Cancel, Grant, Signal, Waiter, Who};
 use crate::base::waitlist::{Node, WaitList, Wakes};
 
 pub use get::{Get, Unget};
@@ -73,7 +77,7 @@ const LIFO: u8 = 32;
 const GETTERS: u8 = 64;
 const PUTTERS: u8 = 128;
 
-/// One wait of one thread at a queue, and the items that it brings or is given.
+/// One wait of one thread or task at a queue, and the items that it brings or is given.
 #[derive(Debug)]
 pub struct QueueWait<T> {
     waiter: Waiter,
@@ -87,8 +91,8 @@ impl<T> Node for QueueWait<T> {
 }
 
 impl<T> QueueWait<T> {
-    fn new(cargo: VecDeque<T>) -> Arc<Self> {
-        Arc::new(Self { waiter: Waiter::new(), cargo: Mutex::new(cargo) })
+    fn new(who: Who<'_>, cargo: VecDeque<T>) -> Arc<Self> {
+        Arc::new(Self { waiter: Waiter::of(who), cargo: Mutex::new(cargo) })
     }
 
     /// What is in its cargo now: the item that a getter was handed, the items that a putter still has.
@@ -96,7 +100,15 @@ impl<T> QueueWait<T> {
         std::mem::take(&mut self.cargo.lock())
     }
 
-    /// The item that a getter was handed.
+    /// Shows what is in its cargo to `visit`, for a garbage collector; says nothing when it is in use.
+    ///
+    /// # Errors
+    /// What `visit` says.
+    pub fn visit<E>(&self, visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
+        self.cargo.try_lock().map_or(Ok(()), |cargo| cargo.iter().try_for_each(visit))
+    }
+
+    /// The first item in its cargo: the one that a getter was handed.
     pub fn take_one(&self) -> Option<T> {
         self.cargo.lock().pop_front()
     }
@@ -112,8 +124,13 @@ struct Coming {
 }
 
 impl Coming {
-    fn expect<T>(&mut self, node: &Arc<QueueWait<T>>) {
+    /// Notes that `node` is coming; false if it is a task, for which nobody waits.
+    fn expect<T>(&mut self, node: &Arc<QueueWait<T>>) -> bool {
+        if node.waiter.is_task() {
+            return false;
+        }
         *self = Self { node: Arc::as_ptr(node) as usize, generation: fork::generation() };
+        true
     }
 
     /// Whether it was `node`, which is here now.
@@ -200,8 +217,9 @@ impl<T> State<T> {
             match node.waiter.grant(Signal::Handed) {
                 Grant::Awake => {}
                 Grant::Asleep => {
-                    waiting.getter_coming.expect(&node);
-                    self.flags &= !GETTERS;
+                    if waiting.getter_coming.expect(&node) {
+                        self.flags &= !GETTERS;
+                    }
                     wakes.push(node);
                 }
                 Grant::Gone => {
@@ -248,8 +266,10 @@ impl<T> State<T> {
             match node.waiter.grant(Signal::Retry) {
                 Grant::Awake => called += 1,
                 Grant::Asleep => {
-                    waiting.getter_coming.expect(&node);
-                    self.flags &= !GETTERS;
+                    called += 1;
+                    if waiting.getter_coming.expect(&node) {
+                        self.flags &= !GETTERS;
+                    }
                     wakes.push(node);
                 }
                 Grant::Gone => {}
@@ -274,7 +294,9 @@ impl<T> State<T> {
             self.flags &= !PUTTERS;
             return;
         };
-        while self.flags & PUTTERS != 0 && self.items.len() < self.bound {
+        // Tasks that are on their way to the room that is there now.
+        let mut told = 0;
+        while self.flags & PUTTERS != 0 && self.items.len() + told < self.bound {
             let Some(node) = waiting.putters.front() else {
                 self.flags &= !PUTTERS;
                 return;
@@ -284,9 +306,19 @@ impl<T> State<T> {
                 waiting.putters.grant_one(Signal::Retry, wakes);
                 return;
             }
+            if node.waiter.is_task() {
+                // It puts by itself when its loop runs, so that one that is cancelled has put nothing.
+                if let Some(node) = waiting.putters.pop() {
+                    if node.waiter.grant(Signal::Retry) == Grant::Asleep {
+                        told += 1;
+                        wakes.push(node);
+                    }
+                }
+                continue;
+            }
             let mut cargo = node.cargo.lock();
             if node.waiter.is_waiting() {
-                while self.items.len() < self.bound {
+                while self.items.len() + told < self.bound {
                     let Some(item) = cargo.pop_front() else { break };
                     self.items.push_back(item);
                     self.puts += 1;
@@ -300,8 +332,9 @@ impl<T> State<T> {
             // One that gave up meanwhile finds its cargo gone, and that it has put after all.
             if let Some(node) = waiting.putters.pop() {
                 if node.waiter.grant(Signal::Handed) == Grant::Asleep {
-                    waiting.putter_coming.expect(&node);
-                    self.flags &= !PUTTERS;
+                    if waiting.putter_coming.expect(&node) {
+                        self.flags &= !PUTTERS;
+                    }
                     wakes.push(node);
                 }
             }
@@ -326,11 +359,11 @@ impl<T> State<T> {
         self.flags & LENT != 0
     }
 
-    fn enrol_turn(&mut self) -> Turn<T> {
+    fn enrol_turn(&mut self, who: Who<'_>) -> Turn<T> {
         if self.lent.to == thread_id::current() {
             return Turn::OwnDoing;
         }
-        let node = QueueWait::new(VecDeque::new());
+        let node = QueueWait::new(who, VecDeque::new());
         self.waiting().turns.push(node.clone());
         Turn::Wait(node)
     }
@@ -408,11 +441,11 @@ pub struct Statistics {
     pub high_water: usize,
     /// Items put and not yet said to be done.
     pub unfinished: i64,
-    /// Threads that wait for an item.
+    /// Threads and tasks that wait for an item.
     pub getters: usize,
-    /// Threads that wait for room.
+    /// Threads and tasks that wait for room.
     pub putters: usize,
-    /// Threads that wait until all is done.
+    /// Threads and tasks that wait until all is done.
     pub joiners: usize,
 }
 
@@ -522,6 +555,11 @@ impl<T> Queue<T> {
 
     /// Enrols a wait until nothing is unfinished, unless that is so already.
     pub fn join(&self) -> Join<T> {
+        self.join_as(Who::Thread)
+    }
+
+    /// [`Queue::join`], by `who`.
+    pub fn join_as(&self, who: Who<'_>) -> Join<T> {
         let mut state = self.state.lock();
         if state.flags & MOVED != 0 {
             return Join::Moved;
@@ -529,7 +567,7 @@ impl<T> Queue<T> {
         if state.unfinished == 0 {
             return Join::Finished;
         }
-        let node = QueueWait::new(VecDeque::new());
+        let node = QueueWait::new(who, VecDeque::new());
         state.waiting().joiners.push(node.clone());
         Join::Wait(node)
     }
@@ -566,7 +604,7 @@ impl<T> Queue<T> {
             return Done::Moved;
         }
         if state.is_lent() {
-            return Done::Turn(state.enrol_turn());
+            return Done::Turn(state.enrol_turn(Who::Thread));
         }
         state.flags |= CLOSED;
         if drain {
@@ -592,7 +630,7 @@ impl<T> Queue<T> {
             return Done::Moved;
         }
         if state.is_lent() {
-            return Done::Turn(state.enrol_turn());
+            return Done::Turn(state.enrol_turn(Who::Thread));
         }
         state.flags = (state.flags | MOVED) & !(GETTERS | PUTTERS);
         if let Some(mut waiting) = state.waiting.take() {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{CLOSED, GETTERS, LENT, MOVED, PUTTERS, Queue, QueueWait, SORTED, State, Turn};
 use crate::base::sync::Arc;
-use crate::base::waiter::Cancel;
+use crate::base::waiter::{Cancel, Who};
 use crate::base::waitlist::{Node, Wakes};
 
 /// Where a put that finds no room enrols its wait.
@@ -40,8 +40,8 @@ pub enum Put<C, T> {
 }
 
 impl<T> State<T> {
-    fn enrol_putter(&mut self, cargo: VecDeque<T>, enrol: Enrol) -> Arc<QueueWait<T>> {
-        let node = QueueWait::new(cargo);
+    fn enrol_putter(&mut self, who: Who<'_>, cargo: VecDeque<T>, enrol: Enrol) -> Arc<QueueWait<T>> {
+        let node = QueueWait::new(who, cargo);
         let putters = &mut self.waiting().putters;
         if enrol == Enrol::First {
             putters.push_front(node.clone());
@@ -101,6 +101,11 @@ impl<T> Queue<T> {
     /// Puts an item: hands it to the oldest getter, or adds it to the buffer. Where there is no room, enrols a wait for some if
     /// `enrol` says so.
     pub fn put(&self, item: T, enrol: Enrol) -> Put<T, T> {
+        self.put_as(Who::Thread, item, enrol)
+    }
+
+    /// [`Queue::put`], by `who`.
+    pub fn put_as(&self, who: Who<'_>, item: T, enrol: Enrol) -> Put<T, T> {
         let mut wakes = Wakes::none();
         let mut state = self.state.lock();
         if state.flags & (CLOSED | MOVED | LENT) != 0 {
@@ -111,14 +116,14 @@ impl<T> Queue<T> {
                 return Put::Closed(item);
             }
             if state.is_lent() {
-                return Put::Turn(item, state.enrol_turn());
+                return Put::Turn(item, state.enrol_turn(who));
             }
         }
         if state.items.len() >= state.bound {
             if enrol == Enrol::Never {
                 return Put::Full(item, wakes);
             }
-            return Put::Wait(state.enrol_putter(VecDeque::from([item]), enrol), wakes);
+            return Put::Wait(state.enrol_putter(who, VecDeque::from([item]), enrol), wakes);
         }
         let mut item = item;
         if state.flags & GETTERS != 0 && state.items.is_empty() {
@@ -127,7 +132,7 @@ impl<T> Queue<T> {
                 None => {
                     state.puts += 1;
                     state.unfinished += 1;
-                    if state.flags & SORTED != 0 {
+                    if state.flags & (SORTED | PUTTERS) != 0 {
                         // It may have been told of room that it has not used.
                         state.settle(&mut wakes);
                     }
@@ -140,6 +145,10 @@ impl<T> Queue<T> {
         }
         state.items.push_back(item);
         state.note_put();
+        if state.flags & PUTTERS != 0 {
+            // A task that was told of one room, of several, lets the next one know.
+            state.admit(&mut wakes);
+        }
         Put::Done(wakes)
     }
 
@@ -176,7 +185,7 @@ impl<T> Queue<T> {
         if enrol == Enrol::Never {
             return Put::Full(items, wakes);
         }
-        Put::Wait(state.enrol_putter(items, enrol), wakes)
+        Put::Wait(state.enrol_putter(Who::Thread, items, enrol), wakes)
     }
 
     /// Called by a putter whose wait ended with `Handed`.
@@ -188,7 +197,7 @@ impl<T> Queue<T> {
 
     /// Ends the wait of a putter that gives up: what it brought and is not in. Nothing means that the put succeeded.
     ///
-    /// In a sorted queue the room that it was told of goes to the next.
+    /// The room that it was told of goes to the next.
     pub fn cancel_put(&self, node: &QueueWait<T>) -> (VecDeque<T>, Wakes<QueueWait<T>>) {
         let mut wakes = Wakes::none();
         let cancelled = node.waiter().cancel();
@@ -200,9 +209,10 @@ impl<T> Queue<T> {
         } else {
             state.putter_is_here(node, &mut wakes);
         }
-        if state.flags & SORTED != 0 && cancelled != Cancel::Cancelled {
+        let rest = node.take();
+        if cancelled != Cancel::Cancelled && !rest.is_empty() {
             state.settle(&mut wakes);
         }
-        (node.take(), wakes)
+        (rest, wakes)
     }
 }

@@ -16,6 +16,8 @@ use super::wait::{self, Core, Got, Patience, Placed};
 use crate::attach;
 use crate::base::argument::Truth;
 use crate::base::waits::what;
+use crate::coroutines::lazy::{Attempt, LazyCoroutine};
+use crate::threads::awaiting::Operation;
 use tress_core::base::waitlist::Node;
 
 /// A queue of items between threads, as `queue.Queue`.
@@ -360,6 +362,29 @@ impl Queue {
                 }
             }
         }
+    }
+
+    /// Takes an item out of the queue and returns it; for coroutines: `item = await queue.aget()`.
+    ///
+    /// Waits for one where there is none, in one order with threads and with coroutines of any loop. Raises ShutDown when the queue is
+    /// shut down and empty, RuntimeError when it has to wait and no loop runs. A call that is cancelled takes no item.
+    fn aget<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
+        LazyCoroutine::object(Attempt::Shared(Operation::Get), slf.as_any(), None)
+    }
+
+    /// Puts an item into the queue; for coroutines: `await queue.aput(item)`.
+    ///
+    /// Waits for room where `maxsize` items are in it, in one order with threads and with coroutines of any loop. Raises ShutDown when the
+    /// queue is shut down, RuntimeError when it has to wait and no loop runs. A call that is cancelled has not put the item.
+    fn aput<'py>(slf: &Bound<'py, Self>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, LazyCoroutine>> {
+        LazyCoroutine::object(Attempt::Shared(Operation::Put), slf.as_any(), Some(item))
+    }
+
+    /// Waits until the work on every item that was put is said to be done; for coroutines: `await queue.ajoin()`.
+    ///
+    /// RuntimeError when it has to wait and no loop runs.
+    fn ajoin<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
+        LazyCoroutine::object(Attempt::Shared(Operation::Join), slf.as_any(), None)
     }
 
     /// How many items are in the queue.

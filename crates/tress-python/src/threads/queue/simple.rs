@@ -9,6 +9,8 @@ use super::wait::{self, Core, Got, Patience};
 use super::{argument, errors};
 use crate::base::argument::Truth;
 use crate::base::waits::what;
+use crate::coroutines::lazy::{Attempt, LazyCoroutine};
+use crate::threads::awaiting::Operation;
 
 /// A queue of items between threads, first in first out and without a bound, as `queue.SimpleQueue`.
 ///
@@ -95,6 +97,14 @@ impl SimpleQueue {
             Some(item) => Ok(item),
             None => Self::get_within(slf, false, None),
         }
+    }
+
+    /// Takes the oldest item out of the queue and returns it; for coroutines: `item = await queue.aget()`.
+    ///
+    /// Waits for one where there is none, in one order with threads and with coroutines of any loop; RuntimeError when it has to and no
+    /// loop runs. A call that is cancelled takes no item.
+    fn aget<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, LazyCoroutine>> {
+        LazyCoroutine::object(Attempt::Shared(Operation::SimpleGet), slf.as_any(), None)
     }
 
     /// How many items are in the queue.

@@ -10,6 +10,7 @@ use tress_core::threads::queue::{Cancelled, Enrol, Get, Put, Queue, QueueWait, T
 
 use super::sorted::{self, Items};
 use crate::attach;
+use crate::base::waits::what;
 
 pub type Core = Queue<Py<PyAny>>;
 type Wait = QueueWait<Py<PyAny>>;
@@ -85,7 +86,10 @@ pub fn get(py: Python<'_>, queue: &Core, patience: Patience, what: What) -> PyRe
                     let signals = py.check_signals();
                     match (item, signals) {
                         (Some(item), Ok(())) => return Ok(Got::Item(item)),
-                        (Some(item), Err(error)) => return Err(put_back(py, queue, item, error, what)),
+                        (Some(item), Err(error)) => {
+                            put_back_of(py, queue, item, what);
+                            return Err(error);
+                        }
                         (None, signals) => signals?,
                     }
                 }
@@ -101,10 +105,10 @@ pub fn get(py: Python<'_>, queue: &Core, patience: Patience, what: What) -> PyRe
                 Err(error) => {
                     let (cancelled, wakes) = queue.cancel_get(&node);
                     wakes.wake();
-                    return Err(match cancelled {
-                        Cancelled::Item(item) => put_back(py, queue, item, error, what),
-                        Cancelled::Nothing | Cancelled::Retry => error,
-                    });
+                    if let Cancelled::Item(item) = cancelled {
+                        put_back_of(py, queue, item, what);
+                    }
+                    return Err(error);
                 }
             },
         }
@@ -222,15 +226,16 @@ fn await_room(
     }
 }
 
+/// What is said to a comparison that would wait for itself.
+pub const OWN_DOING: &str = "the comparison of two items uses the queue that they are being sorted into";
+
 /// Waits until the buffer of a sorted queue is back.
 ///
 /// # Errors
 /// What a signal handler raised; RuntimeError when it would wait for the calling thread itself.
 pub fn take_turn(py: Python<'_>, queue: &Core, turn: Turn<Py<PyAny>>, what: What) -> PyResult<()> {
     let Turn::Wait(node) = turn else {
-        return Err(PyRuntimeError::new_err(
-            "the comparison of two items uses the queue that they are being sorted into",
-        ));
+        return Err(PyRuntimeError::new_err(OWN_DOING));
     };
     loop {
         match attach::wait(py, node.waiter(), None, what) {
@@ -244,39 +249,40 @@ pub fn take_turn(py: Python<'_>, queue: &Core, turn: Turn<Py<PyAny>>, what: What
     }
 }
 
-/// Puts an item back that this thread was handed and cannot use because of `error`; returns the error.
-fn put_back(py: Python<'_>, queue: &Core, mut item: Py<PyAny>, error: PyErr, what: What) -> PyErr {
+/// As [`put_back`], of the queue whose method this is.
+fn put_back_of(py: Python<'_>, queue: &Core, item: Py<PyAny>, what: What) {
+    // SAFETY: the handle is of the object whose method this is: alive.
+    if let Some(object) = unsafe { crate::base::waits::object_of(py, what.object) } {
+        put_back(object.bind(py), queue, item, what.operation);
+    }
+}
+
+/// Puts an item back that was handed to one who cannot use it; `queue` is that of `object`.
+pub fn put_back(object: &Bound<'_, PyAny>, queue: &Core, mut item: Py<PyAny>, operation: &'static str) {
+    let py = object.py();
     loop {
         match queue.unget(item) {
-            Unget::Done(wakes) => {
-                wakes.wake();
-                return error;
-            }
+            Unget::Done(wakes) => return wakes.wake(),
             Unget::Unwanted(item, wakes) => {
                 wakes.wake();
-                drop(item);
-                return error;
+                return drop(item);
             }
             Unget::Moved(item) => {
-                // SAFETY: the handle is of the object whose method this is: alive.
-                let object = unsafe { crate::base::waits::object_of(py, what.object) };
-                if let Some(object) = object {
-                    if let Err(second) = super::open::put_back(object.bind(py), item) {
-                        second.write_unraisable(py, Some(object.bind(py)));
-                    }
+                if let Err(second) = super::open::put_back(object, item) {
+                    second.write_unraisable(py, Some(object));
                 }
-                return error;
+                return;
             }
             Unget::Sort(item, items) => {
                 if let Err(second) = sorted::put(py, queue, item, items, 0) {
                     second.write_unraisable(py, None);
                 }
-                return error;
+                return;
             }
             Unget::Turn(back, turn) => {
                 item = back;
-                // Another signal cannot make it lose the item: an error is on its way already.
-                let _ = take_turn(py, queue, turn, what);
+                // Another signal cannot make it lose the item: its error is on its way already.
+                let _ = take_turn(py, queue, turn, what(operation, object));
             }
         }
     }
