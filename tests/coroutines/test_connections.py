@@ -323,3 +323,55 @@ def test_what_the_standard_library_has_beside(own_loop: Any) -> None:
 
     own_loop.run_until_complete(test())
     assert tress.asyncio.EventLoop is type(own_loop)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (b"read-only", "recv_into() argument 1 must be read-write bytes-like object, not bytes"),
+        ("text", "recv_into() argument 1 must be read-write bytes-like object, not str"),
+        (memoryview(bytearray(8))[::2], "must be read-write bytes-like object, not memoryview"),
+        (None, "object of type 'NoneType' has no len()"),
+        (bytearray(), "get_buffer() returned an empty buffer"),
+    ],
+)
+def test_a_buffer_that_cannot_be_read_into_ends_the_connection(
+    loop: Any, contexts: list[dict[str, Any]], given: object, told: str
+) -> None:
+    class Giving(asyncio.BufferedProtocol):
+        def __init__(self) -> None:
+            self.lost: asyncio.Future[Any] = loop.create_future()
+
+        def get_buffer(self, sizehint: int) -> Any:
+            return given
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.lost.set_result(exc)
+
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            _, protocol = await loop.create_connection(Giving, sock=ours)
+            theirs.send(b"x")
+            error = await protocol.lost
+        assert told in str(error)
+        where = "socket transport" if "recv_into" in told or "read-write" in told else "get_buffer"
+        assert [(context["exception"], where in context["message"]) for context in contexts] == [
+            (error, True)
+        ]
+
+    loop.run_until_complete(asyncio.wait_for(main(), 100))
+
+
+@on_both
+async def test_what_is_not_bytes_is_not_written() -> None:
+    transport, protocol, theirs = await connect()
+    for data in ("text", 1):
+        with pytest.raises(TypeError, match="data argument must be a bytes"):
+            transport.write(data)
+        with pytest.raises(TypeError, match="a bytes-like object"):
+            transport.writelines([b"lost", data])
+    transport.close()
+    await protocol.lost
+    assert theirs.recv(100) == b""
+    theirs.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 import weakref
 from fractions import Fraction
@@ -177,3 +178,10 @@ def test_a_subclass_may_have_another_clock() -> None:
         handle.cancel()
     finally:
         loop.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="a time like that counted as passed")
+def test_a_time_that_is_no_number_ends_the_loop(loop: Any) -> None:
+    loop.call_at(float("nan"), print)
+    with pytest.raises(ValueError, match="NaN"):
+        loop.run_forever()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, ffi, intern};
@@ -385,7 +385,12 @@ impl EventLoop {
         let Some(when) = slf.get().timers.with(py, |timers| timers.first().map(|(when, _)| when)) else {
             return Ok(Duration::ZERO);
         };
-        let seconds = (when - Self::now(slf)?).clamp(0.0, LONGEST_SLEEP_S);
+        let seconds = when - Self::now(slf)?;
+        // Before 3.13 it counts as one that is due.
+        if cfg!(Py_3_13) && seconds.is_nan() {
+            return Err(PyValueError::new_err("cannot convert float NaN to integer"));
+        }
+        let seconds = seconds.clamp(0.0, LONGEST_SLEEP_S);
         Ok(Duration::try_from_secs_f64(seconds).unwrap_or_default())
     }
 

@@ -24,6 +24,8 @@ use super::kernel::{is_again, receive, send, size_of_call};
 /// So many writes to a connection that is lost are passed over in silence: as in the standard library.
 const SILENT_WRITES: u32 = 5;
 
+const READ_FAILED: &str = "Fatal read error on socket transport";
+
 /// As many pieces as the kernel takes in one call.
 const MOST_PIECES: usize = 1024;
 
@@ -308,7 +310,7 @@ impl SocketTransport {
             Err(error) if is_again(&error) => return Ok(()),
             Err(error) => {
                 let error = Self::os_error(py, &error)?;
-                return Self::fatal(slf, error, "Fatal read error on socket transport");
+                return Self::fatal(slf, error, READ_FAILED);
             }
         };
         if data.as_bytes().is_empty() {
@@ -336,16 +338,24 @@ impl SocketTransport {
         let any_size = (-1).into_bound_py_any(py)?;
         let given = calls::method(protocol, intern!(py, "get_buffer"), Some(any_size.as_borrowed()))
             .and_then(|given| {
-                let room = Buffer::of(&given, Access::Write)?;
-                if room.len() == 0 {
+                if given.len()? == 0 {
                     return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
                 }
-                Ok(room)
+                Ok(given)
             });
-        let received = match given {
-            Ok(mut room) => receive(fd, room.bytes_mut()),
+        let given = match given {
+            Ok(given) => given,
             Err(error) => return fatal(error, "Fatal error: protocol.get_buffer() call failed."),
         };
+        let Ok(mut room) = Buffer::of(&given, Access::Write) else {
+            let error = PyTypeError::new_err(format!(
+                "recv_into() argument 1 must be read-write bytes-like object, not {}",
+                given.get_type().name()?
+            ));
+            return fatal(error, READ_FAILED);
+        };
+        let received = receive(fd, room.bytes_mut());
+        drop(room);
         match received {
             Ok(0) => calls::method(slf, intern!(py, "_read_ready__on_eof"), None).map(drop),
             Ok(count) => {
@@ -358,7 +368,7 @@ impl SocketTransport {
             Err(error) if is_again(&error) => Ok(()),
             Err(error) => {
                 let error = Self::os_error(py, &error)?;
-                Self::fatal(slf, error, "Fatal read error on socket transport")
+                Self::fatal(slf, error, READ_FAILED)
             }
         }
     }
@@ -370,16 +380,39 @@ fn bytes_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         return Ok(bytes.clone());
     }
     if data.is_instance_of::<PyByteArray>() || data.is_instance_of::<PyMemoryView>() {
-        // SAFETY: attached; the result is a new reference to a bytes object, or null with an exception set.
-        return unsafe {
-            Bound::from_owned_ptr_or_err(data.py(), ffi::PyBytes_FromObject(data.as_ptr()))
-                .map(|bytes| bytes.cast_into_unchecked())
-        };
+        return copy_of(data);
     }
+    let wanted = if cfg!(Py_3_12) { "bytes, bytearray, or memoryview" } else { "bytes-like" };
     Err(PyTypeError::new_err(format!(
-        "data argument must be a bytes, bytearray, or memoryview object, not '{}'",
+        "data argument must be a {wanted} object, not '{}'",
         data.get_type().name()?
     )))
+}
+
+/// The bytes of one of several, whatever has memory.
+fn bytes_of_item<'py>(data: &Bound<'py, PyAny>, index: usize) -> PyResult<Bound<'py, PyBytes>> {
+    if let Ok(bytes) = data.cast::<PyBytes>() {
+        return Ok(bytes.clone());
+    }
+    // SAFETY: a live object.
+    if unsafe { ffi::PyObject_CheckBuffer(data.as_ptr()) } != 0 {
+        return copy_of(data);
+    }
+    let kind = data.get_type().name()?;
+    Err(PyTypeError::new_err(if cfg!(Py_3_12) {
+        format!("memoryview: a bytes-like object is required, not '{kind}'")
+    } else {
+        format!("sequence item {index}: expected a bytes-like object, {kind} found")
+    }))
+}
+
+/// The bytes of an object with memory, as they are now.
+fn copy_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    // SAFETY: attached; the result is a new reference to a bytes object, or null with an exception set.
+    unsafe {
+        Bound::from_owned_ptr_or_err(data.py(), ffi::PyBytes_FromObject(data.as_ptr()))
+            .map(|bytes| bytes.cast_into_unchecked())
+    }
 }
 
 #[pymethods]
@@ -418,8 +451,8 @@ impl SocketTransport {
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         let mut chunks = Vec::new();
-        for data in list_of_data.try_iter()? {
-            chunks.push(bytes_of(&data?)?);
+        for (index, data) in list_of_data.try_iter()?.enumerate() {
+            chunks.push(bytes_of_item(&data?, index)?);
         }
         chunks.retain(|bytes| !bytes.as_bytes().is_empty());
         if !Self::may_write(slf, "writelines")? || chunks.is_empty() {
