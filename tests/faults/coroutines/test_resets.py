@@ -26,26 +26,13 @@ from tests.faults.coroutines.ends import (
     server_tls,
     tcp_pair,
 )
+from tests.faults.coroutines.turning import quiet
 
 LONG = 8 << 20
 """More than the kernel takes for a peer that does not read."""
 
 CONNECTIONS = 300
 """Of the storm."""
-
-
-async def quiet() -> None:
-    """Let the loop learn of all that has happened to sockets by now."""
-    ours, theirs = socket.socketpair()
-    for end in (ours, theirs):
-        end.setblocking(False)
-    loop = asyncio.get_running_loop()
-    for _ in range(5):
-        await loop.sock_sendall(ours, b"x")
-        assert await loop.sock_recv(theirs, 1) == b"x"
-        await asyncio.sleep(0.001)
-    ours.close()
-    theirs.close()
 
 
 async def serve(**options: Any) -> tuple[Any, list[Recorder]]:
