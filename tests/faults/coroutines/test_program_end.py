@@ -51,18 +51,12 @@ SCENES = {
     "a call in a thread": """
         keep.append(loop.run_in_executor(None, time.sleep, 0.05))""",
 }
-BROKEN = {"a connection that is being made"}
-if sys.version_info >= (3, 14):
-    BROKEN |= {"connections that are being accepted"}
 
 
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("module", ["asyncio", "tress.asyncio"])
-def test_it_ends(module: str, scene: str, request: pytest.FixtureRequest) -> None:
+def test_it_ends(module: str, scene: str) -> None:
     """With status 0, whatever the interpreter takes apart first."""
-    if module == "tress.asyncio" and scene in BROKEN:
-        reason = "what such a connection has asked the loop to call is freed after the interpreter"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     program = f"""
 import socket, time
 import {module} as asyncio

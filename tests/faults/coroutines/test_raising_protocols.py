@@ -449,11 +449,8 @@ ROOMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_buffers_that_are_none(room: str, request: pytest.FixtureRequest) -> None:
+def test_buffers_that_are_none(room: str) -> None:
     """The same class of error, and the same calls; the words are each library's own."""
-    if room == "read-only":
-        reason = "tress's transport ends with BufferError, the standard library's with TypeError"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     scene = odd_buffer(ROOMS[room])
     standard, ours = Log("", ValueError), Log("", ValueError)
     expected = observe(asyncio.SelectorEventLoop(), scene, standard)

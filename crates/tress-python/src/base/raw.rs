@@ -23,6 +23,18 @@ pub type Entry = unsafe extern "C" fn(
 
 const FLAGS: c_int = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
 
+/// Tells PyO3 that this thread is attached, for as long as `f` runs: objects may be dropped there, and whoever waits lets go.
+///
+/// What the interpreter calls may be called while it is finalized, by the last collection of garbage: `Python::attach` panics then.
+///
+/// # Safety
+/// The thread is attached.
+#[inline(always)]
+pub unsafe fn attached<R>(f: impl for<'py> FnOnce(Python<'py>) -> R) -> R {
+    // SAFETY: by the caller's promise, the interpreter is far enough for that.
+    unsafe { Python::attach_unchecked(f) }
+}
+
 /// The method that PyO3 made, behind an entry point.
 pub struct Behind(OnceLock<Entry>);
 

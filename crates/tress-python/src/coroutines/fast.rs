@@ -7,7 +7,7 @@ use pyo3::ffi::{self, Py_ssize_t, PyObject};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::base::raw::Behind;
+use crate::base::raw::{Behind, attached};
 
 use super::event_loop::EventLoop;
 use super::handle::Arguments;
@@ -134,10 +134,9 @@ unsafe fn soon(
     count: Py_ssize_t,
     names: *mut PyObject,
 ) -> *mut PyObject {
-    // The thread is attached; PyO3 is told, as objects may be dropped here.
-    Python::attach(|py| {
-        // SAFETY: the interpreter calls with an instance of the class, and with arguments as announced.
-        unsafe {
+    // SAFETY: the interpreter calls with an instance of the class, and with arguments as announced, in a thread that is attached.
+    unsafe {
+        attached(|py| {
             let Some(parsed) = parse(py, arguments, count, names, 0) else {
                 return behind.call(slf, arguments, count, names);
             };
@@ -147,8 +146,8 @@ unsafe fn soon(
             let made =
                 EventLoop::call_soon_with(&this, &callback, arguments, context.as_ref(), from_any_thread);
             returned(py, made)
-        }
-    })
+        })
+    }
 }
 
 unsafe extern "C" fn call_soon(
@@ -185,10 +184,9 @@ unsafe fn at(
     count: Py_ssize_t,
     names: *mut PyObject,
 ) -> *mut PyObject {
-    // The thread is attached; PyO3 is told, as objects may be dropped here.
-    Python::attach(|py| {
-        // SAFETY: the interpreter calls with an instance of the class, and with arguments as announced.
-        unsafe {
+    // SAFETY: the interpreter calls with an instance of the class, and with arguments as announced, in a thread that is attached.
+    unsafe {
+        attached(|py| {
             let Some(parsed) = parse(py, arguments, count, names, 1) else {
                 return behind.call(slf, arguments, count, names);
             };
@@ -200,8 +198,8 @@ unsafe fn at(
                 EventLoop::call_at_with(&this, method, when, &callback, arguments, context.as_ref()).map(Some)
             });
             returned(py, made)
-        }
-    })
+        })
+    }
 }
 
 unsafe extern "C" fn call_later(
@@ -230,15 +228,15 @@ unsafe extern "C" fn sleep(
     count: Py_ssize_t,
     names: *mut PyObject,
 ) -> *mut PyObject {
-    Python::attach(|py| {
-        // SAFETY: by the protocol.
-        unsafe {
+    // SAFETY: by the protocol.
+    unsafe {
+        attached(|py| {
             if count != 2 || !names.is_null() {
                 return SLEEP.call(slf, arguments, count, names);
             }
             let (delay, result) =
                 (Borrowed::from_ptr(py, *arguments), Borrowed::from_ptr(py, *arguments.add(1)));
             returned(py, sleeping::sleep(&delay, &result).map(|made| Some(made.into_any())))
-        }
-    })
+        })
+    }
 }

@@ -18,6 +18,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use crate::base::attached::Attached;
 use crate::base::calls::{self, Sent};
 use crate::base::freelist;
+use crate::base::raw::attached;
 use crate::threads::awaiting::{self, Operation};
 
 use super::queue::LoopQueue;
@@ -593,23 +594,20 @@ unsafe extern "C" fn itself(slf: *mut PyObject) -> *mut PyObject {
 }
 
 unsafe extern "C" fn next(slf: *mut PyObject) -> *mut PyObject {
-    // The thread is attached; PyO3 is told, as objects may be dropped here.
-    Python::attach(|py| {
-        // SAFETY: an instance of the class, by the protocol.
-        let slf = unsafe { Borrowed::from_ptr(py, slf).cast_unchecked::<LazyCoroutine>() };
-        let error = match LazyCoroutine::resume(&slf, py.None().bind_borrowed(py)) {
-            Ok(Resumed::Yielded(yielded)) => return yielded.into_ptr(),
-            // The end without an exception means None.
-            Ok(Resumed::Returned(result)) if result.is_none() => return std::ptr::null_mut(),
-            Ok(Resumed::Returned(result)) => {
-                end_with(result);
-                return std::ptr::null_mut();
+    // SAFETY: an instance of the class, in a thread that is attached, by the protocol.
+    unsafe {
+        attached(|py| {
+            let slf = Borrowed::from_ptr(py, slf).cast_unchecked::<LazyCoroutine>();
+            match LazyCoroutine::resume(&slf, py.None().bind_borrowed(py)) {
+                Ok(Resumed::Yielded(yielded)) => return yielded.into_ptr(),
+                // The end without an exception means None.
+                Ok(Resumed::Returned(result)) if result.is_none() => {}
+                Ok(Resumed::Returned(result)) => end_with(result),
+                Err(error) => error.restore(py),
             }
-            Err(error) => error,
-        };
-        error.restore(py);
-        std::ptr::null_mut()
-    })
+            std::ptr::null_mut()
+        })
+    }
 }
 
 /// What is over as soon as it is awaited, with None as its result.

@@ -9,7 +9,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::semlock::SemLock;
-use crate::base::raw::Behind;
+use crate::base::raw::{Behind, attached};
 use crate::threads::raw_methods::{Definition, add_to};
 
 /// What a class on top of a SemLock is made of: `_semlock`, and `with`, which goes there.
@@ -70,8 +70,8 @@ fn ended(py: Python<'_>, outcome: PyResult<Option<bool>>) -> *mut PyObject {
 #[cold]
 #[inline(never)]
 fn enter_waiting(semlock: &Bound<'_, SemLock>) -> *mut PyObject {
-    // Counts the attachment, as whatever waits lets go of it.
-    Python::attach(|py| ended(py, SemLock::enter(semlock).map(Some)))
+    // SAFETY: a bound object comes with a token for the interpreter.
+    unsafe { attached(|py| ended(py, SemLock::enter(semlock).map(Some))) }
 }
 
 #[inline(always)]
@@ -90,7 +90,8 @@ fn leave(py: Python<'_>, semlock: &SemLock) -> *mut PyObject {
 #[cold]
 #[inline(never)]
 fn fail(error: PyErr) -> *mut PyObject {
-    Python::attach(|py| ended(py, Err(error)))
+    // SAFETY: only an entry point fails, in a thread that is attached.
+    unsafe { attached(|py| ended(py, Err(error))) }
 }
 
 #[cold]

@@ -7,6 +7,7 @@ use tress_core::base::thread_id::{self, ThreadId};
 use tress_core::threads::rlock as core;
 
 use crate::base::argument::{LockTimeout, Timeout, Truth};
+use crate::base::raw::attached;
 use crate::base::waits::what;
 use crate::coroutines::creating;
 use crate::coroutines::lazy::{Attempt, LazyCoroutine, done};
@@ -56,11 +57,14 @@ impl RLock {
 
     #[cold]
     fn release_of_task(&self) -> PyResult<()> {
-        Python::attach(|py| {
-            let task = self.owning_task_here(py)?.ok_or(Error::NotOwner)?;
-            self.lock.release_as(task).map_err(Error::from)?.wake();
-            Ok(())
-        })
+        // SAFETY: it is released by methods of ours alone, which are called in threads that are attached.
+        unsafe {
+            attached(|py| {
+                let task = self.owning_task_here(py)?.ok_or(Error::NotOwner)?;
+                self.lock.release_as(task).map_err(Error::from)?.wake();
+                Ok(())
+            })
+        }
     }
 
     fn acquire_within(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<bool> {

@@ -8,6 +8,8 @@ use std::ptr;
 use pyo3::ffi::{self, Py_ssize_t, PyObject};
 use pyo3::prelude::*;
 
+use crate::base::raw::attached;
+
 use super::lock::Lock;
 use super::rlock::RLock;
 
@@ -39,15 +41,16 @@ unsafe fn enter<L: WithLock>(slf: *mut PyObject) -> *mut PyObject {
 #[cold]
 #[inline(never)]
 unsafe fn enter_waiting<L: WithLock>(slf: *mut PyObject) -> *mut PyObject {
-    Python::attach(|py| {
-        // SAFETY: by the caller's promise.
-        let lock = unsafe { Borrowed::from_ptr(py, slf).cast_unchecked::<L>() };
-        match L::enter(&lock) {
-            // SAFETY: attached; True is never freed.
-            Ok(_) => unsafe { ffi::Py_NewRef(ffi::Py_True()) },
-            Err(error) => fail(py, error),
-        }
-    })
+    // SAFETY: by the caller's promise; True is never freed.
+    unsafe {
+        attached(|py| {
+            let lock = Borrowed::from_ptr(py, slf).cast_unchecked::<L>();
+            match L::enter(&lock) {
+                Ok(_) => ffi::Py_NewRef(ffi::Py_True()),
+                Err(error) => fail(py, error),
+            }
+        })
+    }
 }
 
 /// # Safety
@@ -62,7 +65,8 @@ unsafe fn leave<L: WithLock>(slf: *mut PyObject, count: Py_ssize_t) -> *mut PyOb
     match lock.get().leave() {
         // SAFETY: attached; None is never freed.
         Ok(()) => unsafe { ffi::Py_NewRef(ffi::Py_None()) },
-        Err(error) => Python::attach(|py| fail(py, error)),
+        // SAFETY: the thread is attached, by the caller's promise.
+        Err(error) => unsafe { attached(|py| fail(py, error)) },
     }
 }
 
@@ -75,7 +79,8 @@ fn fail(py: Python<'_>, error: PyErr) -> *mut PyObject {
 #[cold]
 fn refuse(count: Py_ssize_t) -> *mut PyObject {
     let message = format!("__exit__ expected 3 arguments, got {count}");
-    Python::attach(|py| fail(py, pyo3::exceptions::PyTypeError::new_err(message)))
+    // SAFETY: only an entry point refuses, in a thread that is attached.
+    unsafe { attached(|py| fail(py, pyo3::exceptions::PyTypeError::new_err(message))) }
 }
 
 macro_rules! methods {
