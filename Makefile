@@ -6,7 +6,7 @@ export PYTHON
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint wheel bench conformance nightly loom clean
+.PHONY: help run test lint wheel bench conformance frameworks nightly loom clean
 
 help: ## this list
 	@echo "tress: make TARGET [PYTHON=python3.13] [ARGS=...]"
@@ -30,6 +30,9 @@ bench: ## measure tress beside the standard library
 conformance: ## CPython's own test-suites against tress
 	@ci/conformance -- $(ARGS)
 
+frameworks: ## programs on aiohttp, FastAPI, asyncpg and the like, on both sides
+	@ci/frameworks $(ARGS)
+
 nightly: ## faults a hundred times; conformance on every Python, each test on both sides
 	@ci/nightly $(ARGS)
 
@@ -37,7 +40,7 @@ loom: ## the models of the core's hand-overs, over all interleavings
 	@ci/loom $(ARGS)
 
 clean: ## remove what was built: environments, target/, dist/, the extension modules
-	rm -rf .venv .venv-3.* .venv*.lock target dist
+	rm -rf .venv .venv-3.* .venv-frameworks .venv*.lock target dist
 	find python -name '_native.*.so' -delete
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

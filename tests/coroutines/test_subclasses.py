@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from types import ModuleType
 from typing import Any
 
@@ -144,6 +145,71 @@ def test_a_selector_of_the_programs_own(library: ModuleType) -> None:
     assert selector.looked >= 1
     assert loop.run_until_complete(_main()) == "done"
     loop.close()
+
+
+def _turn_of_the_programs_own(self: Any) -> None:
+    """What some programs put in the place of `_run_once`: a turn that may be within a task."""
+    timeout = None
+    if self._ready or self._stopping:
+        timeout = 0
+    elif self._scheduled:
+        timeout = max(0, self._scheduled[0]._when - self.time())
+    self._process_events(self._selector.select(timeout))
+    while self._scheduled and self._scheduled[0]._when <= self.time():
+        self._ready.append(heapq.heappop(self._scheduled))
+    for _ in range(len(self._ready)):
+        handle = self._ready.popleft() if self._ready else None
+        if handle is None or handle._cancelled:
+            continue
+        current = asyncio.tasks._current_tasks.pop(self, None)  # type: ignore[attr-defined]
+        try:
+            handle._run()
+        finally:
+            if current is not None:
+                asyncio.tasks._current_tasks[self] = current  # type: ignore[attr-defined]
+
+
+def test_a_turn_of_the_programs_own(loop: Any) -> None:
+    loop._run_once = lambda: _turn_of_the_programs_own(loop)
+    assert loop.run_until_complete(_main()) == "done"
+
+
+def test_a_turn_within_a_task(loop: Any) -> None:
+    async def inner(ready: Any) -> str:
+        await asyncio.sleep(0.001)
+        told: str = await ready
+        return told
+
+    async def outer() -> str:
+        ready = loop.create_future()
+        # Both are to be called in the same turn as what comes after this.
+        task = loop.create_task(inner(ready))
+        loop.call_soon(ready.set_result, "told")
+        await asyncio.sleep(0)
+        nested = loop.create_task(inner(ready))
+        while not (task.done() and nested.done()):
+            _turn_of_the_programs_own(loop)
+        await asyncio.sleep(0)
+        return f"{task.result()} {nested.result()}"
+
+    # Only the tasks that are written in Python can be entered within one another.
+    loop.set_task_factory(lambda loop, main: asyncio.tasks._PyTask(main, loop=loop))  # type: ignore[attr-defined]
+    loop._run_once = lambda: _turn_of_the_programs_own(loop)
+    assert loop.run_until_complete(outer()) == "told told"
+
+
+def test_the_selector_waits_no_longer_than_it_is_told(own_loop: Any) -> None:
+    called: list[str] = []
+    assert own_loop._selector.select(0) == []
+    own_loop.call_soon(called.append, "soon")
+    assert own_loop._selector.select(60) == []
+    assert called == ["soon"]
+    began = own_loop.time()
+    assert own_loop._selector.select(0.01) == []
+    assert own_loop.time() - began >= 0.01
+    own_loop.call_later(0.01, called.append, "later")
+    own_loop._selector.select(None)
+    assert called == ["soon", "later"]
 
 
 def test_the_task_factory(loop: Any) -> None:

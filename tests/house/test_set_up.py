@@ -186,3 +186,39 @@ def test_fetch_does_not_take_another_version_for_the_one_asked(
     done = run([FETCH, other], bin_folder, TRESS_CACHE=nowhere, PYENV_ROOT=nowhere)
     assert done.returncode == 2
     assert done.stdout == ""
+
+
+FETCH_SERVER = "ci/servers/fetch"
+
+
+@pytest.mark.parametrize("arguments", [[], ["mysql"], ["redis", "postgresql"]])
+def test_fetch_of_a_server_says_how_it_is_used(bin_folder: Path, arguments: list[str]) -> None:
+    done = run([FETCH_SERVER, *arguments], bin_folder)
+    assert done.returncode == 1
+    assert done.stderr == "servers: usage: fetch redis | postgresql\n"
+    assert done.stdout == ""
+
+
+def test_fetch_of_a_server_finds_what_is_on_path(bin_folder: Path, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    put(programs, "redis-server", "version 7")
+    (bin_folder / "redis-server").symlink_to(programs / "redis-server")
+    done = run([FETCH_SERVER, "redis"], bin_folder, TRESS_CACHE=str(tmp_path / "cache"))
+    assert (done.returncode, done.stdout) == (0, f"{programs}\n"), done.stderr
+
+
+def test_fetch_of_a_server_takes_neither_what_fails_nor_a_half_made_folder(
+    bin_folder: Path, tmp_path: Path
+) -> None:
+    (bin_folder / "redis-server").symlink_to("/bin/false")
+    made = tmp_path / "cache" / "servers" / "redis" / "usr" / "bin"
+    made.mkdir(parents=True)
+    put(made, "redis-server", "version 7")
+    done = run([FETCH_SERVER, "redis"], bin_folder, TRESS_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 2, "without apt, what it cannot make anew is not to be had"
+    assert "no apt-get here: redis cannot be fetched; put redis-server on PATH" in done.stderr
+
+    made.parents[1].joinpath("complete").touch()
+    done = run([FETCH_SERVER, "redis"], bin_folder, TRESS_CACHE=str(tmp_path / "cache"))
+    assert (done.returncode, done.stdout) == (0, f"{made}\n"), done.stderr

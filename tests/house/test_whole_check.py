@@ -22,7 +22,7 @@ case "$(basename "$0") $*" in
     $MISSING) exit 2 ;;
 esac
 """
-SCRIPTS = ("lint", "loom", "run-tour", "wheel", "conformance", "matrix")
+SCRIPTS = ("lint", "loom", "run-tour", "wheel", "conformance", "matrix", "frameworks")
 
 
 class Check:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs.processes import PLAIN, TRESS, Outcome, run_process
+from tests.programs.loops import LOOPS, SIDES, run_and_tell_loops
+from tests.programs.processes import Outcome, run_process
 from tour.catalog import DEADLOCK, OF_COROUTINES, PROGRAMS, PROGRAMS_FOLDER, Program
 
 EXPECTED_FOLDER = Path(__file__).with_name("expected")
-SIDES = {"plain": PLAIN, "tress": TRESS}
 
 NO_PROGRAMS = {"futures/_stand_in.py", "processes/_start_method.py", "workload/web_site.py"}
 """Files that are parts of a program."""
@@ -24,6 +24,7 @@ def run(program: Program, side: str, cwd: Path) -> Outcome:
 
 def test_catalog_has_every_program() -> None:
     files = {str(path.relative_to(PROGRAMS_FOLDER)) for path in PROGRAMS_FOLDER.rglob("*.py")}
+    files = {path for path in files if not path.startswith("frameworks/")}  # tests/frameworks
     shown = [program.path for program in (*PROGRAMS, DEADLOCK)]
     assert set(shown) == files - NO_PROGRAMS
     every = [program.name for program in (*PROGRAMS, DEADLOCK)]
@@ -43,36 +44,13 @@ def test_output(program: Program, side: str, tmp_path: Path) -> None:
         assert outcome.stderr == ""
 
 
-LOOPS_THAT_RUN = """
-import runpy, sys
-from asyncio import events
-
-def note(loop):
-    if loop is not None:
-        loops.add(f"{type(loop).__name__} {type(loop) is getattr(ours, 'EventLoop', None)}")
-    set_running_loop(loop)
-
-loops, ours = set(), sys.modules.get("tress.asyncio")
-set_running_loop, events._set_running_loop = events._set_running_loop, note
-sys.path[0] = sys.argv[2]
-runpy.run_path(sys.argv[1], run_name="__main__")
-print(*loops, file=sys.stderr)
-"""
-"""Runs a program, and tells the class of each loop that has run, and whether it is tress's."""
-
-
-LOOPS = {"plain": "_UnixSelectorEventLoop False", "tress": "EventLoop True"}
-
-
 @pytest.mark.parametrize(
     ("program", "side"),
     [(OF_COROUTINES[0], "plain"), *((program, "tress") for program in OF_COROUTINES)],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_loop(program: Program, side: str, tmp_path: Path) -> None:
-    path = PROGRAMS_FOLDER / program.path
-    command = [*SIDES[side], "-c", LOOPS_THAT_RUN, str(path), str(path.parent)]
-    outcome = run_process(command, cwd=tmp_path)
+    outcome = run_and_tell_loops(PROGRAMS_FOLDER / program.path, side, cwd=tmp_path)
     assert outcome == (outcome.stdout, f"{LOOPS[side]}\n", 0)
     assert outcome.stdout
 

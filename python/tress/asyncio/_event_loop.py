@@ -10,7 +10,7 @@ import selectors
 import signal
 import sys
 import threading
-from asyncio import base_events, coroutines, events, format_helpers, unix_events
+from asyncio import base_events, coroutines, events, format_helpers, tasks, unix_events
 from selectors import EVENT_READ, EVENT_WRITE
 
 from tress import _native
@@ -37,13 +37,14 @@ _HAS_SETUP = sys.version_info >= (3, 13)
 # Private parts of the standard library's loop, which is a base of ours.
 _events: Any = events
 _coroutines: Any = coroutines
+_tasks: Any = tasks
 _base_events: Any = base_events
 _format_callback: Any = format_helpers._format_callback_source
 _StandardLoop: Any = unix_events._UnixSelectorEventLoop
 
 
 class _Selector(selectors.BaseSelector):
-    """What the loop watches, as its `_selector`: to look at."""
+    """What the loop watches, as its `_selector`: to look at, and to wait with."""
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
@@ -55,7 +56,21 @@ class _Selector(selectors.BaseSelector):
         raise NotImplementedError("use the loop's remove_reader and remove_writer")
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        raise NotImplementedError("the loop looks for itself")
+        """Make a turn of the loop, of at most `timeout` seconds without anything to do.
+
+        For whoever puts a `_run_once` of its own into the loop, which may be within a task: what
+        is ready has then been called already.
+        """
+        end = None if timeout is None else self._loop.call_later(timeout, int)
+        current = _tasks._current_tasks.pop(self._loop, None)
+        try:
+            self._loop._native_turn()
+        finally:
+            if current is not None:
+                _tasks._current_tasks[self._loop] = current
+            if end is not None:
+                end.cancel()
+        return []
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
         keys = {}
@@ -94,6 +109,8 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
         self._find_clock()
         super().__init__(_Selector(self))
         _loops.add(self)
+
+    _native_turn = _native.EventLoop._run_once
 
     _create_task_standard = _StandardLoop.create_task
 
