@@ -19,6 +19,7 @@ from hypothesis import given, settings, strategies as st
 import tress.asyncio
 from tests.faults.coroutines.conftest import LIMIT_S
 from tests.faults.coroutines.ends import client_tls, pair, server_tls
+from tests.faults.coroutines.pattern import is_pattern, pattern
 
 BOTH = pytest.mark.parametrize("library", [asyncio, tress.asyncio], ids=["standard", "tress"])
 COUNT = int(os.environ.get("TRESS_EXAMPLES", "40"))
@@ -284,14 +285,11 @@ def test_events(library: ModuleType, todo: list[Operation]) -> None:
     drive(library, main())
 
 
-PATTERN = bytes(at * at % 251 for at in range(1 << 16))
-"""What is sent: every byte tells about where it belongs, and there are ends of lines."""
-
 READS: list[Callable[[asyncio.StreamReader, int], Awaitable[bytes]]] = [
     lambda reader, number: reader.read(number * 100 + 1),
     lambda reader, number: reader.readexactly(number * 300),
     lambda reader, _: reader.readline(),
-    lambda reader, _: reader.readuntil(b"\x01\x04"),
+    lambda reader, _: reader.readuntil(b"\x01"),
 ]
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -337,7 +335,7 @@ async def exchange(
         match name:
             case "write":
                 count = number * number * 150
-                writer.write((PATTERN * 2)[sent[side] % len(PATTERN) :][:count])
+                writer.write(pattern(sent[side], count))
                 sent[side] += count
                 drains.begin(writer.drain())
             case "read" | "read soon":
@@ -361,8 +359,7 @@ async def exchange(
         *(rest(ends[side][0], sent[1 - side] - len(got[side])) for side in (0, 1))
     )
     for side in (0, 1):
-        count = sent[1 - side]
-        assert got[side] + parts[side] == (PATTERN * (count // len(PATTERN) + 1))[:count]
+        assert is_pattern(0, got[side] + parts[side])
     for _, writer in ends:
         writer.close()
     for _, writer in ends:
