@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,9 @@ def main(
     console: Console | None = None,
 ) -> int:
     """Give the tour; the exit code says whether every output was the same."""
+    # A shell starts what runs in its background with Ctrl-C ignored, and programs inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     options = _parse(arguments, programs)
     console = console or Console()
     compile_package()

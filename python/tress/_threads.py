@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import threading
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
 
 def names_of_threads() -> dict[int, str]:
     """The name of each thread that Python knows, by its identifier."""
@@ -20,9 +16,3 @@ def names_of_threads() -> dict[int, str]:
 def name_of(ident: int, names: dict[int, str]) -> str:
     """The name of a thread, which Python need not know."""
     return names.get(ident, f"Thread {ident}")
-
-
-def thread_of_loop(loop: AbstractEventLoop) -> int | None:
-    """The identifier of the thread that a loop runs in; None while it does not run."""
-    ident: int | None = getattr(loop, "_thread_id", None)
-    return ident

@@ -113,3 +113,6 @@ def test_a_python_that_is_not_to_be_had_is_no_failure(check: Check) -> None:
     assert code == 0
     assert "skipped: Python 3.15 is not available" in out
     assert re.fullmatch(r"\d+ passed, 0 failed, 3 skipped", last_line(out))
+    code, out = check.run(missing="frameworks 3.14")
+    assert code == 0
+    assert re.search(r"ci/frameworks 3.14 +skipped: Python 3.14 is not available", out)

@@ -24,16 +24,16 @@ fn a_descriptor_is_ready_for_what_it_is_watched_for() {
     let poller = Poller::new().unwrap();
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     let fd = ours.as_raw_fd();
-    poller.watch(ours.as_fd(), NEITHER, READ).unwrap();
+    poller.watch(ours.as_fd(), false, READ).unwrap();
     assert_eq!(look(&poller), []);
     theirs.write_all(b"x").unwrap();
     assert_eq!(look(&poller), [Ready { fd, interest: READ }]);
-    poller.watch(ours.as_fd(), READ, BOTH).unwrap();
+    poller.watch(ours.as_fd(), true, BOTH).unwrap();
     assert_eq!(look(&poller), [Ready { fd, interest: BOTH }]);
     ours.read_exact(&mut [0]).unwrap();
-    poller.watch(ours.as_fd(), BOTH, WRITE).unwrap();
+    poller.watch(ours.as_fd(), true, WRITE).unwrap();
     assert_eq!(look(&poller), [Ready { fd, interest: WRITE }]);
-    poller.watch(ours.as_fd(), WRITE, NEITHER).unwrap();
+    poller.watch(ours.as_fd(), true, NEITHER).unwrap();
     assert_eq!(look(&poller), []);
 }
 
@@ -52,7 +52,7 @@ fn what_is_watched_once_is_ready_once() {
         assert_eq!(look(&poller), [Ready { fd, interest: READ }]);
         assert_eq!(look(&poller), []);
     }
-    poller.watch(ours.as_fd(), READ, READ).unwrap();
+    poller.watch(ours.as_fd(), true, READ).unwrap();
     assert_eq!(look(&poller), [Ready { fd, interest: READ }]);
     assert_eq!(look(&poller), [Ready { fd, interest: READ }]);
 }
@@ -77,7 +77,7 @@ fn what_is_left_of_a_closed_descriptor_is_never_ready() {
 fn the_end_of_the_other_side_counts_as_both() {
     let poller = Poller::new().unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
-    poller.watch(ours.as_fd(), NEITHER, READ).unwrap();
+    poller.watch(ours.as_fd(), false, READ).unwrap();
     drop(theirs);
     assert_eq!(look(&poller), [Ready { fd: ours.as_raw_fd(), interest: BOTH }]);
 }
@@ -86,14 +86,14 @@ fn the_end_of_the_other_side_counts_as_both() {
 fn a_descriptor_that_was_closed_without_a_word_is_no_trouble() {
     let poller = Poller::new().unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
-    poller.watch(ours.as_fd(), NEITHER, READ).unwrap();
+    poller.watch(ours.as_fd(), false, READ).unwrap();
     let number = ours.as_raw_fd();
     drop(ours);
     // The lowest number that is free is the one that was closed.
     let (next, mut other) = UnixStream::pair().unwrap();
     if next.as_raw_fd() == number {
         // To whoever watches it is still the descriptor that it was.
-        poller.watch(next.as_fd(), READ, BOTH).unwrap();
+        poller.watch(next.as_fd(), true, BOTH).unwrap();
         other.write_all(b"x").unwrap();
         assert_eq!(look(&poller), [Ready { fd: number, interest: BOTH }]);
     }
@@ -104,7 +104,7 @@ fn a_descriptor_that_was_closed_without_a_word_is_no_trouble() {
 fn what_cannot_be_watched_is_refused() {
     let poller = Poller::new().unwrap();
     let directory = std::fs::File::open("/").unwrap();
-    let error = poller.watch(directory.as_fd(), NEITHER, READ).unwrap_err();
+    let error = poller.watch(directory.as_fd(), false, READ).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EPERM));
 }
 

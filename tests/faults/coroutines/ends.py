@@ -7,10 +7,11 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests.coroutines import recorder
 
 CERTIFICATE = Path(__file__).resolve().parents[3] / "programs/coroutines/_certificate.pem"
 """For "localhost", with its key."""
@@ -27,11 +28,6 @@ def descriptors() -> dict[int, str]:
         except OSError:  # the one of the listing itself
             continue
     return found
-
-
-def resident_bytes() -> int:
-    """How much memory of this process is in use."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @cache
@@ -82,31 +78,14 @@ def address(server: Any) -> tuple[str, int]:
     return found
 
 
-class Recorder(asyncio.Protocol):
-    """Writes down what it is told, and how many bytes came."""
+class Recorder(recorder.Recorder):
+    """Counts what comes, which may be much, and notes it once for all that comes in a row."""
+
+    keeps_data = True
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        super().__init__()
         self.received = 0
-        self.data = bytearray()
-        self.keeps_data = True
-        self.transport: Any = None
-        self.lost: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        self._changed = asyncio.Event()
-
-    def tell(self, what: str) -> None:
-        self.told.append(what)
-        self._changed.set()
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until it is true; it is looked at whenever this is told something."""
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.tell("made")
 
     def data_received(self, data: bytes) -> None:
         self.received += len(data)
@@ -114,21 +93,7 @@ class Recorder(asyncio.Protocol):
             self.data += data
         if self.told[-1] != "data":
             self.told.append("data")
-        self._changed.set()
-
-    def eof_received(self) -> bool | None:
-        self.tell("eof")
-        return None
-
-    def pause_writing(self) -> None:
-        self.tell("pause")
-
-    def resume_writing(self) -> None:
-        self.tell("resume")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.tell("lost")
-        self.lost.set_result(exc)
+        self.changed.set()
 
 
 class StaysOpen(Recorder):

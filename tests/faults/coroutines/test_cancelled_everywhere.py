@@ -11,6 +11,7 @@ import contextlib
 import gc
 import sys
 import tempfile
+import threading
 import types
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
@@ -193,9 +194,22 @@ async def a_process(_: Any) -> None:
         await asyncio.shield(process.wait())
 
 
+def abs_in_a_later_turn(value: int) -> Callable[[], int]:
+    """For a thread: a call that ended before it is awaited would not suspend who awaits it."""
+    gate = threading.Event()
+    asyncio.get_running_loop().call_soon(gate.set)
+
+    def call() -> int:
+        gate.wait()
+        return abs(value)
+
+    return call
+
+
 async def in_threads(_: Any) -> None:
-    assert await asyncio.to_thread(abs, -1) == 1
-    assert await asyncio.get_running_loop().run_in_executor(None, abs, -2) == 2
+    assert await asyncio.to_thread(abs_in_a_later_turn(-1)) == 1
+    call = abs_in_a_later_turn(-2)
+    assert await asyncio.get_running_loop().run_in_executor(None, call) == 2
 
 
 async def a_file(server: Any) -> None:

@@ -78,11 +78,12 @@ impl Poller {
         self.epoll.as_fd()
     }
 
-    /// Watches a descriptor, from `before` (nothing, if it was not watched) on for what `now` says.
+    /// Watches a descriptor for `now` from now on, which may be nothing. `is_known` tells whether it was watched before: that spares a call of
+    /// the kernel, and may be wrong.
     ///
     /// # Errors
     /// The kernel's: the descriptor is not open, or of a kind that cannot be watched.
-    pub fn watch(&self, fd: BorrowedFd<'_>, before: Interest, now: Interest) -> io::Result<()> {
+    pub fn watch(&self, fd: BorrowedFd<'_>, is_known: bool, now: Interest) -> io::Result<()> {
         if now.is_none() {
             return match epoll::delete(&self.epoll, fd) {
                 // It has been closed meanwhile, which ends the watching as well.
@@ -90,13 +91,12 @@ impl Poller {
                 done => Ok(done?),
             };
         }
-        self.register(fd, !before.is_none(), now.flags())
+        self.register(fd, is_known, now.flags())
     }
 
-    /// Watches a descriptor until it is ready for the first time, for `now`, which is not nothing.
+    /// As [`Poller::watch`], until it is ready for the first time, for `now`, which is not nothing.
     ///
-    /// To do so again costs one call of the kernel where `is_known` says that it was watched before; it may be wrong. Nothing needs to
-    /// be ended when the descriptor is closed, and what is left of one that lives on elsewhere is never ready.
+    /// Nothing needs to be ended when the descriptor is closed, and what is left of one that lives on elsewhere is never ready.
     ///
     /// # Errors
     /// As those of [`Poller::watch`].

@@ -7,8 +7,6 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use tress_core::base::thread_id::{self, ThreadId};
-
 use super::event_loop::EventLoop;
 
 /// An attribute of a module that is looked up once.
@@ -32,11 +30,10 @@ impl Found {
 }
 
 static FUTURES: Found = Found::new("asyncio", "futures");
-static TASKS: Found = Found::new("asyncio", "tasks");
+pub static TASKS: Found = Found::new("asyncio", "tasks");
 static NATIVE_FUTURE: Found = Found::new("_asyncio", "Future");
-static NATIVE_TASK: Found = Found::new("_asyncio", "Task");
+pub static NATIVE_TASK: Found = Found::new("_asyncio", "Task");
 static RUNNING_LOOP: Found = Found::new("asyncio.events", "_get_running_loop");
-static CURRENT_TASK: Found = Found::new("asyncio.tasks", "current_task");
 static CREATE_TASK: Found = Found::new("tress.asyncio._standard", "create_task");
 static LOOP_CLASS: Found = Found::new("tress.asyncio._event_loop", "EventLoop");
 
@@ -171,8 +168,10 @@ pub fn own<'a, 'py>(any: &'a Bound<'py, PyAny>) -> PyResult<Option<&'a Bound<'py
 /// # Errors
 /// What the look-up raises.
 pub fn running_own<'py>(py: Python<'py>) -> PyResult<Option<Bound<'py, EventLoop>>> {
-    let running = RUNNING_LOOP.get(py)?.call0()?;
-    Ok(own(&running)?.cloned())
+    match running_or_none(py)? {
+        Some(running) => Ok(own(&running)?.cloned()),
+        None => Ok(None),
+    }
 }
 
 /// The loop that runs in this thread, of whatever class.
@@ -180,21 +179,16 @@ pub fn running_own<'py>(py: Python<'py>) -> PyResult<Option<Bound<'py, EventLoop
 /// # Errors
 /// RuntimeError if there is none.
 pub fn running(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let running = RUNNING_LOOP.get(py)?.call0()?;
-    if running.is_none() { Err(PyRuntimeError::new_err("no running event loop")) } else { Ok(running) }
+    running_or_none(py)?.ok_or_else(|| PyRuntimeError::new_err("no running event loop"))
 }
 
-/// The number under which the task that runs in this thread holds a lock: that of nobody in particular where none does.
+/// The same; None if there is none.
 ///
 /// # Errors
 /// What the look-up raises.
-pub fn running_task(py: Python<'_>) -> PyResult<ThreadId> {
-    if RUNNING_LOOP.get(py)?.call0()?.is_none() {
-        return Ok(thread_id::of_task(0));
-    }
-    let task = CURRENT_TASK.get(py)?.call0()?;
-    // The address is good for as long as the task is there, as a thread's number is for as long as the thread.
-    Ok(thread_id::of_task(if task.is_none() { 0 } else { task.as_ptr() as usize }))
+pub fn running_or_none(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let running = RUNNING_LOOP.get(py)?.call0()?;
+    Ok((!running.is_none()).then_some(running))
 }
 
 /// Schedules a coroutine in the running loop, and returns its task.

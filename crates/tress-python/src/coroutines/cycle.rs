@@ -10,16 +10,14 @@ use pyo3::sync::PyOnceLock;
 use crate::base::calls;
 use crate::base::deadlock::{self, Mode};
 
-use super::creating::Found;
+use super::creating::{self, Found};
 use super::lazy::LazyCoroutine;
 use super::synchronization::LoopLock;
-use super::{tasks, waiting};
+use super::{gather, tasks, waiting};
 
 /// As many tasks are looked at: whoever waits for more is not held up by the search.
 const MOST_TASKS: usize = 1000;
 
-static TASK: Found = Found::new("_asyncio", "Task");
-static GATHERING_FUTURE: Found = Found::new("asyncio.tasks", "_GatheringFuture");
 static REPORT: Found = Found::new("tress._task_deadlock", "report");
 static CONDITION_WAIT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -66,7 +64,7 @@ fn lock_of_condition<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<Option<Boun
 }
 
 fn is_task(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    future.is_instance(&TASK.get(future.py())?.to_owned())
+    future.is_instance(&creating::NATIVE_TASK.get(future.py())?.to_owned())
 }
 
 /// What a task waits for, of the kinds that are followed.
@@ -83,7 +81,7 @@ fn what_blocks<'py>(task: &Bound<'py, PyAny>) -> PyResult<Option<Blocker<'py>>> 
     if !is_done && is_task(&future)? {
         return Ok(Some(Blocker::Task(future)));
     }
-    if !is_done && future.get_type().is(GATHERING_FUTURE.get(py)?) {
+    if !is_done && future.get_type().is(gather::OUTER.get(py)?) {
         return Ok(Some(Blocker::All(future)));
     }
     let (awaiting, awaited) = tasks::end_of_chain(calls::method(task, intern!(py, "get_coro"), None)?)?;

@@ -87,9 +87,7 @@ impl Watched {
         if self.is_for_once() {
             poller.watch_once(fd, self.is_known, now)?;
         } else {
-            let before =
-                if self.is_known { Interest { read: true, write: true } } else { Interest::default() };
-            poller.watch(fd, before, now)?;
+            poller.watch(fd, self.is_known, now)?;
         }
         self.is_known = !now.is_none();
         Ok(())
@@ -176,8 +174,10 @@ impl Descriptors {
         let reader = watched.take(py, Direction::Read, ready.interest.read);
         let writer = watched.take(py, Direction::Write, ready.interest.write);
         let now = watched.interest();
-        if now != before && !(now.is_none() && (before.read != before.write)) {
-            // As above; whoever is still told hears of it by the next event.
+        // Who alone was told once is known to be told no more.
+        let was_for_once = now.is_none() && before.read != before.write;
+        if now != before && !was_for_once {
+            // The kernel's errors say that the descriptor is no longer open.
             let _ = watched.register(poller, ready.fd);
         }
         (reader, writer)

@@ -18,7 +18,7 @@ use super::waiting;
 static STANDARD: Found = Found::new("tress.asyncio._standard", "gather");
 static ENSURE_FUTURE: Found = Found::new("asyncio.tasks", "ensure_future");
 static GET_LOOP: Found = Found::new("asyncio.futures", "_get_loop");
-static OUTER: Found = Found::new("asyncio.tasks", "_GatheringFuture");
+pub static OUTER: Found = Found::new("asyncio.tasks", "_GatheringFuture");
 static CANCELLED_ERROR: Found = Found::new("asyncio.exceptions", "CancelledError");
 #[cfg(Py_3_14)]
 static FUTURES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();

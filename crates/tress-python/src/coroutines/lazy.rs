@@ -204,12 +204,6 @@ pub struct LazyCoroutine {
     stage: Attached<Stage>,
 }
 
-/// What a coroutine does when it is resumed: it yields, or returns.
-enum Resumed<'py> {
-    Yielded(Bound<'py, PyAny>),
-    Returned(Bound<'py, PyAny>),
-}
-
 impl LazyCoroutine {
     pub fn object<'py>(
         attempt: Attempt,
@@ -231,7 +225,7 @@ impl LazyCoroutine {
         self.waits_for(py).and_then(|lock| lock.cast_into().ok())
     }
 
-    /// What it waits for: a lock, queue, event, or the timer of a sleeper. None if it does not wait.
+    /// What it waits for: a lock, queue, event, or the loop of a sleeper, or its timer. None if it does not wait.
     fn waits_for<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.stage.with(py, |stage| match stage {
             Stage::Waiting { of, .. } => Some(of.bind(py).clone()),
@@ -243,7 +237,7 @@ impl LazyCoroutine {
         self.stage.with(py, |place| std::mem::replace(place, stage))
     }
 
-    fn resume<'py>(slf: &Bound<'py, Self>, value: Borrowed<'_, 'py, PyAny>) -> PyResult<Resumed<'py>> {
+    fn resume<'py>(slf: &Bound<'py, Self>, value: Borrowed<'_, 'py, PyAny>) -> PyResult<Sent<'py>> {
         let (py, this) = (slf.py(), slf.get());
         if !value.is_none() && this.stage.with(py, |stage| matches!(stage, Stage::New(..))) {
             return Err(PyTypeError::new_err("can't send non-None value to a just-started coroutine"));
@@ -255,7 +249,7 @@ impl LazyCoroutine {
             }
             Stage::Paused(result) => {
                 this.become_stage(py, Stage::Over);
-                return Ok(Resumed::Returned(result.unwrap_or_else(|| py.None()).into_bound(py)));
+                return Ok(Sent::Returned(result.unwrap_or_else(|| py.None()).into_bound(py)));
             }
             Stage::Waiting { of, argument, future } => {
                 let (of, argument) = (of.into_bound(py), argument.map(|argument| argument.into_bound(py)));
@@ -285,14 +279,14 @@ impl LazyCoroutine {
         step: PyResult<Step<'py>>,
         of: Bound<'py, PyAny>,
         argument: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Resumed<'py>> {
+    ) -> PyResult<Sent<'py>> {
         let py = of.py();
         let outcome = step.and_then(|step| match step {
-            Step::Over(result) => Ok((Stage::Over, Resumed::Returned(result))),
-            Step::Done => Ok((Stage::Over, Resumed::Returned(self.attempt.usual_result(py)))),
+            Step::Over(result) => Ok((Stage::Over, Sent::Returned(result))),
+            Step::Done => Ok((Stage::Over, Sent::Returned(self.attempt.usual_result(py)))),
             Step::Pause => {
                 let paused = Stage::Paused(argument.map(Bound::unbind));
-                Ok((paused, Resumed::Yielded(py.None().into_bound(py))))
+                Ok((paused, Sent::Yielded(py.None().into_bound(py))))
             }
             Step::Wait(future) => Self::waiting(of, argument, future),
             Step::WaitWith { future, instead } => Self::waiting(instead, argument, future),
@@ -319,22 +313,19 @@ impl LazyCoroutine {
     }
 
     /// Resumes the coroutine that does the rest.
-    fn forward<'py>(&self, to: Bound<'py, PyAny>, value: Borrowed<'_, 'py, PyAny>) -> PyResult<Resumed<'py>> {
+    fn forward<'py>(&self, to: Bound<'py, PyAny>, value: Borrowed<'_, 'py, PyAny>) -> PyResult<Sent<'py>> {
         let py = to.py();
         let outcome = calls::send(&to, value);
         let goes_on = matches!(outcome, Ok(Sent::Yielded(_)));
         self.become_stage(py, if goes_on { Stage::Delegating(to.unbind()) } else { Stage::Over });
-        Ok(match outcome? {
-            Sent::Yielded(yielded) => Resumed::Yielded(yielded),
-            Sent::Returned(result) => Resumed::Returned(result),
-        })
+        outcome
     }
 
     fn waiting<'py>(
         of: Bound<'py, PyAny>,
         argument: Option<Bound<'py, PyAny>>,
         future: Bound<'py, PyAny>,
-    ) -> PyResult<(Stage, Resumed<'py>)> {
+    ) -> PyResult<(Stage, Sent<'py>)> {
         // A task wants to see that it is awaited, and not just yielded.
         future.setattr(intern!(future.py(), "_asyncio_future_blocking"), true)?;
         let stage = Stage::Waiting {
@@ -342,7 +333,7 @@ impl LazyCoroutine {
             argument: argument.map(Bound::unbind),
             future: future.clone().unbind(),
         };
-        Ok((stage, Resumed::Yielded(future)))
+        Ok((stage, Sent::Yielded(future)))
     }
 
     /// Ends it where it is: closes it, or gives it up where nobody awaits it any more. False if it is over already.
@@ -370,6 +361,14 @@ impl LazyCoroutine {
 
 fn returned(value: Bound<'_, PyAny>) -> PyErr {
     PyStopIteration::new_err((value.unbind(),))
+}
+
+/// The outcome of `send` and `throw`: an end is an exception.
+fn yielded(outcome: Sent<'_>) -> PyResult<Bound<'_, PyAny>> {
+    match outcome {
+        Sent::Yielded(yielded) => Ok(yielded),
+        Sent::Returned(result) => Err(returned(result)),
+    }
 }
 
 fn cannot_reuse() -> PyErr {
@@ -407,19 +406,16 @@ impl LazyCoroutine {
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
         match Self::resume(slf, py.None().bind_borrowed(py))? {
-            Resumed::Yielded(yielded) => Ok(Some(yielded)),
+            Sent::Yielded(yielded) => Ok(Some(yielded)),
             // The end without an exception means None.
-            Resumed::Returned(result) if result.is_none() => Ok(None),
-            Resumed::Returned(result) => Err(returned(result)),
+            Sent::Returned(result) if result.is_none() => Ok(None),
+            Sent::Returned(result) => Err(returned(result)),
         }
     }
 
     /// Resumes it, as a coroutine's `send`.
     fn send<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        match Self::resume(slf, value.as_borrowed())? {
-            Resumed::Yielded(yielded) => Ok(yielded),
-            Resumed::Returned(result) => Err(returned(result)),
-        }
+        Self::resume(slf, value.as_borrowed()).and_then(yielded)
     }
 
     /// Raises an exception where it waits, as a coroutine's `throw`.
@@ -427,7 +423,7 @@ impl LazyCoroutine {
     fn throw<'py>(&self, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         let py = args.py();
         let stage = self.stage.with(py, |stage| {
-            if is_waiting(stage) { Some(std::mem::replace(stage, Stage::Running)) } else { None }
+            if is_suspended(stage) { Some(std::mem::replace(stage, Stage::Running)) } else { None }
         });
         match stage {
             Some(Stage::Delegating(to)) => {
@@ -444,10 +440,7 @@ impl LazyCoroutine {
                 } else {
                     self.attempt.interrupt(&of, &future, error)
                 };
-                match self.conclude(step, of, argument)? {
-                    Resumed::Yielded(yielded) => Ok(yielded),
-                    Resumed::Returned(result) => Err(returned(result)),
-                }
+                self.conclude(step, of, argument).and_then(yielded)
             }
             _ => Err(if self.end(py, true)? { thrown(args) } else { cannot_reuse() }),
         }
@@ -506,16 +499,16 @@ impl LazyCoroutine {
     }
 }
 
-fn is_waiting(stage: &Stage) -> bool {
+fn is_suspended(stage: &Stage) -> bool {
     matches!(stage, Stage::Waiting { .. } | Stage::Delegating(_))
 }
 
 impl Drop for LazyCoroutine {
     fn drop(&mut self) {
         Python::try_attach(|py| {
-            let (is_new, is_waiting) =
-                self.stage.with(py, |stage| (matches!(stage, Stage::New(..)), is_waiting(stage)));
-            if !is_new && !is_waiting {
+            let (is_new, is_suspended) =
+                self.stage.with(py, |stage| (matches!(stage, Stage::New(..)), is_suspended(stage)));
+            if !is_new && !is_suspended {
                 return;
             }
             // It may be dropped in the middle of an exception.
@@ -599,10 +592,10 @@ unsafe extern "C" fn next(slf: *mut PyObject) -> *mut PyObject {
         attached(|py| {
             let slf = Borrowed::from_ptr(py, slf).cast_unchecked::<LazyCoroutine>();
             match LazyCoroutine::resume(&slf, py.None().bind_borrowed(py)) {
-                Ok(Resumed::Yielded(yielded)) => return yielded.into_ptr(),
+                Ok(Sent::Yielded(yielded)) => return yielded.into_ptr(),
                 // The end without an exception means None.
-                Ok(Resumed::Returned(result)) if result.is_none() => {}
-                Ok(Resumed::Returned(result)) => end_with(result),
+                Ok(Sent::Returned(result)) if result.is_none() => {}
+                Ok(Sent::Returned(result)) => end_with(result),
                 Err(error) => error.restore(py),
             }
             std::ptr::null_mut()

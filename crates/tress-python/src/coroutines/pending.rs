@@ -13,11 +13,8 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::base::attached::Attached;
 use crate::base::calls;
 
-use super::creating::Found;
 use super::event_loop::EventLoop;
-use super::{future_state, waiting};
-
-static TASK: Found = Found::new("_asyncio", "Task");
+use super::{creating, future_state, waiting};
 
 /// Addresses are different enough as they are: the low bits, which are all zero, go to the other end.
 #[derive(Default)]
@@ -79,7 +76,7 @@ impl PendingTasks {
     pub fn note_made(owner: &Bound<'_, EventLoop>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = owner.py();
         let this = &owner.get().pending_tasks;
-        if task.is_instance(&TASK.get(py)?.to_owned())? {
+        if task.is_instance(&creating::NATIVE_TASK.get(py)?.to_owned())? {
             if !waiting::is_done(task)? {
                 this.hold(task);
             }

@@ -12,7 +12,6 @@ use super::event_loop::EventLoop;
 use super::lazy::{Attempt, LazyCoroutine, Step};
 use super::waiting;
 
-static GET_RUNNING_LOOP: Found = Found::new("asyncio.events", "get_running_loop");
 static WAKE: Found = Found::new("tress._native", "wake_sleeper");
 
 /// A coroutine that takes `delay` seconds, and returns `result`.
@@ -49,7 +48,7 @@ pub fn begin<'py>(slf: &Bound<'py, LazyCoroutine>, delay: &Bound<'py, PyAny>) ->
     if cfg!(Py_3_13) && (exact.is_some_and(f64::is_nan) || exact.is_none() && delay.ne(delay)?) {
         return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
     }
-    let running = GET_RUNNING_LOOP.get(py)?.call0()?;
+    let running = creating::running(py)?;
     if let Some(own) = creating::own(&running)?
         && !own.get().is_debugging()
     {

@@ -6,17 +6,17 @@ use pyo3::prelude::*;
 #[cfg(not(Py_3_12))]
 use pyo3::types::PyDict;
 use pyo3::types::{PyList, PyString};
+use tress_core::base::thread_id::{self, ThreadId};
 
 #[cfg(Py_3_12)]
 use crate::base::calls;
 
-use super::creating::Found;
+use super::creating::{self, Found};
 
 #[cfg(Py_3_12)]
 static CURRENT_TASK: Found = Found::new("_asyncio", "current_task");
 #[cfg(not(Py_3_12))]
 static CURRENT_TASKS: Found = Found::new("_asyncio", "_current_tasks");
-static RUNNING_LOOP: Found = Found::new("asyncio.events", "_get_running_loop");
 
 /// The task that this thread is in the middle of; None outside of one.
 ///
@@ -30,18 +30,27 @@ pub fn current(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     let task = match unsafe { calls::vectorcall(py, CURRENT_TASK.get(py)?.as_ptr(), &[]) } {
         Ok(task) => task,
         // It raises where no loop runs.
-        Err(_) if RUNNING_LOOP.get(py)?.call0()?.is_none() => return Ok(None),
+        Err(_) if creating::running_or_none(py)?.is_none() => return Ok(None),
         Err(error) => return Err(error),
     };
     #[cfg(not(Py_3_12))]
     let task = {
-        let running = RUNNING_LOOP.get(py)?.call0()?;
+        let Some(running) = creating::running_or_none(py)? else { return Ok(None) };
         match CURRENT_TASKS.get(py)?.cast::<PyDict>()?.get_item(running)? {
             Some(task) => task,
             None => return Ok(None),
         }
     };
     Ok((!task.is_none()).then_some(task))
+}
+
+/// The number under which the task that runs in this thread holds a lock: that of nobody in particular where none does.
+///
+/// # Errors
+/// What the look-up raises.
+pub fn running_task(py: Python<'_>) -> PyResult<ThreadId> {
+    // The address is good for as long as the task is there, as a thread's number is for as long as the thread.
+    Ok(thread_id::of_task(current(py)?.map_or(0, |task| task.as_ptr() as usize)))
 }
 
 /// What stands between who awaits and what is awaited: the steps of an asynchronous generator, and `__await__` of a coroutine.

@@ -18,8 +18,6 @@ use super::lazy::{Attempt, LazyCoroutine, done};
 
 static STANDARD: Found = Found::new("tress.asyncio._standard", "Timeout");
 static STATES: Found = Found::new("asyncio.timeouts", "_State");
-static TASKS: Found = Found::new("asyncio", "tasks");
-static GET_RUNNING_LOOP: Found = Found::new("asyncio.events", "get_running_loop");
 
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 enum Stage {
@@ -73,6 +71,20 @@ impl Timeout {
         self.state.with(py, |state| state.stage)
     }
 
+    fn get(&self, py: Python<'_>, field: fn(&State) -> &Option<Py<PyAny>>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| field(state).as_ref().map(|object| object.clone_ref(py)))
+    }
+
+    fn set(
+        &self,
+        py: Python<'_>,
+        field: fn(&mut State) -> &mut Option<Py<PyAny>>,
+        object: Option<Py<PyAny>>,
+    ) {
+        let replaced = self.state.with(py, |state| std::mem::replace(field(state), object));
+        drop(replaced);
+    }
+
     fn cancel_timer(&self, py: Python<'_>) -> PyResult<()> {
         match self.state.with(py, |state| state.timer.take()) {
             Some(timer) => calls::method(timer.bind(py), intern!(py, "cancel"), None).map(drop),
@@ -84,7 +96,7 @@ impl Timeout {
     fn schedule(slf: &Bound<'_, Self>, when: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         let Some(when) = when else { return Ok(()) };
-        let running = GET_RUNNING_LOOP.get(py)?.call0()?;
+        let running = creating::running(py)?;
         let on_timeout = slf.getattr(intern!(py, "_on_timeout"))?;
         let timer = if let Some(own) = creating::own(&running)? {
             let due = EventLoop::when(when)?;
@@ -101,8 +113,7 @@ impl Timeout {
                 running.call_method1(intern!(py, "call_at"), (when, on_timeout))?
             }
         };
-        let replaced = this.state.with(py, |state| state.timer.replace(timer.unbind()));
-        drop(replaced);
+        this.set_timer(py, Some(timer.unbind()));
         Ok(())
     }
 
@@ -113,7 +124,7 @@ impl Timeout {
             return Err(PyRuntimeError::new_err("Timeout has already been entered"));
         }
         // Looked up each time, as in the standard library: there is one for the tasks in C and one for those in Python.
-        let task = TASKS.get(py)?.call_method0(intern!(py, "current_task"))?;
+        let task = creating::TASKS.get(py)?.call_method0(intern!(py, "current_task"))?;
         if task.is_none() {
             return Err(PyRuntimeError::new_err("Timeout should be used inside a task"));
         }
@@ -149,7 +160,7 @@ impl Timeout {
 
     /// The time of the loop's clock at which the task is cancelled, or None.
     fn when(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.when.as_ref().map(|when| when.clone_ref(py)))
+        self.get(py, |state| &state.when)
     }
 
     /// Cancels at another time, or with None at none. RuntimeError outside of the block.
@@ -159,9 +170,7 @@ impl Timeout {
             let (method, slf) = Self::standard(slf, "reschedule")?;
             return method.call1((slf, when)).map(drop);
         }
-        let kept = when.map(|when| when.clone().unbind());
-        let replaced = this.state.with(py, |state| std::mem::replace(&mut state.when, kept));
-        drop(replaced);
+        this.set_when(py, when.map(|when| when.clone().unbind()));
         this.cancel_timer(py)?;
         Self::schedule(slf, when)
     }
@@ -224,35 +233,32 @@ impl Timeout {
 
     #[setter(_when)]
     fn set_when(&self, py: Python<'_>, when: Option<Py<PyAny>>) {
-        let replaced = self.state.with(py, |state| std::mem::replace(&mut state.when, when));
-        drop(replaced);
+        self.set(py, |state| &mut state.when, when);
     }
 
     #[getter(_timeout_handler)]
     fn get_timer(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.timer.as_ref().map(|timer| timer.clone_ref(py)))
+        self.get(py, |state| &state.timer)
     }
 
     #[setter(_timeout_handler)]
     fn set_timer(&self, py: Python<'_>, timer: Option<Py<PyAny>>) {
-        let replaced = self.state.with(py, |state| std::mem::replace(&mut state.timer, timer));
-        drop(replaced);
+        self.set(py, |state| &mut state.timer, timer);
     }
 
     #[getter(_task)]
     fn get_task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)))
+        self.get(py, |state| &state.task)
     }
 
     #[setter(_task)]
     fn set_task(&self, py: Python<'_>, task: Option<Py<PyAny>>) {
-        let replaced = self.state.with(py, |state| std::mem::replace(&mut state.task, task));
-        drop(replaced);
+        self.set(py, |state| &mut state.task, task);
     }
 
     #[getter(_cancelling)]
     fn get_cancelling(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.cancelling.as_ref().map(|count| count.clone_ref(py)))
+        self.get(py, |state| &state.cancelling)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -7,8 +7,8 @@ use tress_core::threads::lock as core;
 
 use crate::base::argument::{LockTimeout, Timeout, Truth};
 use crate::base::waits::what;
-use crate::coroutines::creating;
 use crate::coroutines::lazy::{Attempt, LazyCoroutine, done};
+use crate::coroutines::tasks;
 use crate::error::Error;
 
 use super::awaiting::Operation;
@@ -78,7 +78,7 @@ impl Lock {
 
     pub fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         // It is awaited by whoever calls this, so that it may be taken at once.
-        if slf.get().lock.try_acquire_as(creating::running_task(slf.py())?) {
+        if slf.get().lock.try_acquire_as(tasks::running_task(slf.py())?) {
             return done(slf.py());
         }
         LazyCoroutine::object(Attempt::Shared(Operation::EnterLock), slf.as_any(), None).map(Bound::into_any)

@@ -9,8 +9,8 @@ use tress_core::threads::rlock as core;
 use crate::base::argument::{LockTimeout, Timeout, Truth};
 use crate::base::raw::attached;
 use crate::base::waits::what;
-use crate::coroutines::creating;
 use crate::coroutines::lazy::{Attempt, LazyCoroutine, done};
+use crate::coroutines::tasks;
 use crate::error::Error;
 
 use super::awaiting::{Operation, owning_task};
@@ -47,7 +47,7 @@ impl RLock {
         if !thread_id::is_task(owner) || !self.lock.is_locked() {
             return Ok(None);
         }
-        Ok(Some(creating::running_task(py)?).filter(|task| *task == owner))
+        Ok(Some(tasks::running_task(py)?).filter(|task| *task == owner))
     }
 
     /// Whether the calling thread owns it, or the task that it runs.

@@ -15,7 +15,7 @@ use super::super::lock::Lock;
 use super::super::rlock::RLock;
 use super::super::semaphore::Semaphore;
 use super::{Progress, Want};
-use crate::coroutines::creating;
+use crate::coroutines::tasks;
 
 /// A lock of ours, of either kind.
 pub enum Either {
@@ -58,7 +58,7 @@ impl Either {
 /// # Errors
 /// RuntimeError where no task runs.
 pub fn owning_task(py: Python<'_>) -> PyResult<ThreadId> {
-    let task = creating::running_task(py)?;
+    let task = tasks::running_task(py)?;
     if task == thread_id::of_task(0) {
         return Err(PyRuntimeError::new_err(
             "an RLock is awaited by a task, which owns it then: no task runs here",
@@ -120,7 +120,7 @@ pub struct Acquire {
 
 impl Acquire {
     pub fn of_lock(lock: &Bound<'_, Lock>) -> PyResult<Self> {
-        let holder = creating::running_task(lock.py())?;
+        let holder = tasks::running_task(lock.py())?;
         Ok(Self { lock: Either::Lock(lock.clone().unbind()), holder, turn: LockTurn::new() })
     }
 

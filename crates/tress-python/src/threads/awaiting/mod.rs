@@ -31,8 +31,8 @@ use pyo3::types::PyBool;
 use pyo3::{PyTraverseError, PyVisit};
 use tress_core::base::waiter::Who;
 
-use crate::coroutines::creating;
 use crate::coroutines::lazy::Step;
+use crate::coroutines::{creating, tasks};
 
 use locks::{Acquire, Permit};
 pub use locks::{Either, owning_task};
@@ -182,7 +182,7 @@ fn over(progress: Progress<'_>) -> Option<Step<'_>> {
 /// Enrols a wait of the running task.
 fn wait<'py>(py: Python<'py>, mut want: Box<dyn Want>) -> PyResult<Step<'py>> {
     let (task_wait, waker) = TaskWait::new(&creating::running(py)?)?;
-    let progress = want.attempt(py, Some(Who::Task(&waker, creating::running_task(py)?)))?;
+    let progress = want.attempt(py, Some(Who::Task(&waker, tasks::running_task(py)?)))?;
     if let Some(step) = over(progress) {
         return Ok(step);
     }

@@ -13,7 +13,7 @@ use super::super::condition::Condition;
 use super::super::event::Event;
 use super::locks::{Either, LockTurn, owning_task};
 use super::{Progress, Want};
-use crate::coroutines::creating;
+use crate::coroutines::tasks;
 use crate::error::Error;
 
 /// An event that is set.
@@ -95,7 +95,7 @@ impl Notification {
         };
         let (holder, is_held) = match &lock {
             // A plain lock belongs to whoever says so.
-            Either::Lock(lock) => (creating::running_task(py)?, lock.get().core().is_locked()),
+            Either::Lock(lock) => (tasks::running_task(py)?, lock.get().core().is_locked()),
             Either::RLock(lock) => {
                 let task = owning_task(py)?;
                 (task, lock.get().core().is_owned_by(task))
