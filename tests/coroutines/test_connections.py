@@ -329,7 +329,11 @@ async def test_what_is_not_bytes_is_not_written() -> None:
         with pytest.raises(TypeError, match="data argument must be a bytes"):
             transport.write(data)
         with pytest.raises(TypeError, match="a bytes-like object"):
-            transport.writelines([b"lost", data])
+            transport.writelines([data])
+        if isinstance(asyncio.get_running_loop(), tress.asyncio.EventLoop):
+            # The standard library keeps what stands before it from 3.15.2 on, and never sends it.
+            with pytest.raises(TypeError, match="a bytes-like object"):
+                transport.writelines([b"lost", data])
     transport.close()
     await protocol.lost
     assert theirs.recv(100) == b""
