@@ -11,7 +11,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,18 +18,14 @@ import pytest
 import tress
 import tress.queue
 import tress.threading
+from tests.faults.resources import resident_bytes
 from tests.threads.ordering import BOUND_S, Runner, blocked, until
 from tress import _native
 from tress.concurrent import futures
 
 OPERATIONS = int(os.environ.get("TRESS_LEAK_OPERATIONS", "50000"))
-PAGE = os.sysconf("SC_PAGE_SIZE")
 
 pytestmark = pytest.mark.bound(60 + OPERATIONS / 2_000)
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
 def take_and_fail(lock: Any) -> None:

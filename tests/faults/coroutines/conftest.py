@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.coroutines.conftest import library, loop, new_loop, own_loop
-from tests.faults.coroutines.ends import descriptors
+from tests.faults.resources import descriptors
 
 __all__ = ["library", "loop", "new_loop", "own_loop", "run", "run_ours", "told"]
 

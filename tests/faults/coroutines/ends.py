@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 import struct
@@ -17,17 +16,6 @@ CERTIFICATE = Path(__file__).resolve().parents[3] / "programs/coroutines/_certif
 """For "localhost", with its key."""
 
 HOST = "127.0.0.1"
-
-
-def descriptors() -> dict[int, str]:
-    """The open descriptors of this process, and what each is of."""
-    found = {}
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
-        except OSError:  # the one of the listing itself
-            continue
-    return found
 
 
 @cache

@@ -20,15 +20,9 @@ from typing import Any
 import pytest
 
 from tests.faults.coroutines.conftest import Run
-from tests.faults.coroutines.ends import (
-    HOST,
-    address,
-    client_tls,
-    descriptors,
-    pair,
-    server_tls,
-)
+from tests.faults.coroutines.ends import HOST, address, client_tls, pair, server_tls
 from tests.faults.coroutines.turning import quiet
+from tests.faults.resources import descriptors
 
 MOST = 300
 """More suspensions than any scene has."""

@@ -21,13 +21,12 @@ from tests.faults.coroutines.ends import (
     Recorder,
     client_tls,
     connect,
-    descriptors,
     pair,
     reset,
-    resident_bytes,
     server_tls,
     tcp_pair,
 )
+from tests.faults.resources import descriptors, resident_bytes
 
 OPERATIONS = int(os.environ.get("TRESS_LOOP_OPERATIONS", "10000"))
 BOUND_S = 100 + OPERATIONS / 2_000

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.faults.coroutines.conftest import Run
-from tests.faults.coroutines.ends import HOST, Recorder, address, descriptors
+from tests.faults.coroutines.ends import HOST, Recorder, address
+from tests.faults.resources import descriptors
 
 CONNECTIONS = int(os.environ.get("TRESS_CONNECTIONS", "4000"))
 CROWD = Path(__file__).with_name("crowd.py")

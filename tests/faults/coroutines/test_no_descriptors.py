@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from tests.faults.coroutines.conftest import Run
-from tests.faults.coroutines.ends import HOST, Recorder, address, connect, descriptors
+from tests.faults.coroutines.ends import HOST, Recorder, address, connect
 from tests.faults.coroutines.turning import quiet
+from tests.faults.resources import descriptors
 
 CLIENTS = 20
 RETRY_S = 0.02
