@@ -6,6 +6,7 @@ pub mod calls;
 pub mod deadlock;
 pub mod freelist;
 pub mod held;
+pub mod hidden;
 pub mod own;
 pub mod raw;
 pub mod signals;

@@ -4,8 +4,9 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, RawFd};
+use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -18,13 +19,14 @@ use tress_core::coroutines::timers::Timers;
 
 use crate::error::OrRaise;
 
+use super::arguments::Arguments;
 use super::creating;
 use super::descriptors::{Descriptors, Direction, Watcher};
 use super::future_state;
-use super::handle::{Arguments, Handle, TimerHandle};
+use super::handle::{CallContext, Handle, TimerHandle};
 use super::lazy::LazyCoroutine;
 use super::pending::PendingTasks;
-use super::ready::{self, Entry};
+use super::ready::{self, Entry, Pending};
 use super::sockets;
 use super::steps;
 use crate::base::attached::Attached;
@@ -103,6 +105,8 @@ pub struct EventLoop {
     /// Whether the program has put another clock in place.
     has_own_clock: AtomicBool,
     looked_at_ns: AtomicU64,
+    /// The handle that was made last, if it is still among what is ready.
+    last_made: AtomicPtr<ffi::PyObject>,
     /// Whether it calls what is ready, and how many calls it has begun: for whoever watches it.
     is_calling: AtomicBool,
     calls: AtomicU64,
@@ -166,6 +170,30 @@ impl EventLoop {
         }
     }
 
+    /// A handle has been made, which whoever called has, for a moment or for long. When the next one is made it shows whether he keeps it;
+    /// if not, it is hidden from the collector.
+    #[inline]
+    fn note_made(&self, py: Python<'_>, handle: &Bound<'_, Handle>) {
+        let last = self.last_made.load(Ordering::Relaxed);
+        self.last_made.store(handle.as_ptr(), Ordering::Relaxed);
+        // SAFETY: null, or a handle that is among what is ready, as it is forgotten when it leaves there: it is alive.
+        unsafe {
+            if !last.is_null() && ffi::Py_REFCNT(last) == 1 {
+                Handle::hide(&Borrowed::from_ptr(py, last).cast_unchecked());
+            }
+        }
+    }
+
+    /// The next call. Nobody else takes one out of what is ready.
+    #[inline]
+    fn pop(&self, py: Python<'_>) -> Option<Entry> {
+        let entry = self.ready.with(py, VecDeque::pop_front)?;
+        if entry.is_of(self.last_made.load(Ordering::Relaxed)) {
+            self.last_made.store(ptr::null_mut(), Ordering::Relaxed);
+        }
+        Some(entry)
+    }
+
     /// Wakes the loop, if it sleeps.
     #[inline]
     pub fn ring(&self, py: Python<'_>) {
@@ -215,7 +243,7 @@ impl EventLoop {
             }
             return Ok(Some(made));
         }
-        let context = context_or_copy(py, context)?;
+        let context = CallContext::of(py, context)?;
         // SAFETY: a live object; attached.
         if unsafe { steps::needs_no_handle(callback.as_ptr()) } {
             this.push(py, Entry::Bare { callback: callback.clone().unbind(), arguments, context });
@@ -226,7 +254,8 @@ impl EventLoop {
         }
         let handle = Handle::new(slf.clone().unbind(), callback.clone().unbind(), arguments, context);
         let handle = if from_any_thread { handle.shared() } else { handle }.object(py)?;
-        this.push(py, Entry::Handle(handle.clone().unbind()));
+        this.push(py, Entry::Handle(Pending::new(handle.clone().unbind())));
+        this.note_made(py, &handle);
         if from_any_thread {
             this.ring(py);
         }
@@ -250,7 +279,7 @@ impl EventLoop {
             this.timers.with(py, |timers| timers.add(when, Timer::Foreign(made.clone().unbind())));
             return Ok(made);
         }
-        let context = context_or_copy(py, context)?;
+        let context = CallContext::of(py, context)?;
         let handle = Handle::new(slf.clone().unbind(), callback.clone().unbind(), arguments, context);
         let timer = TimerHandle::new(py, when, handle)?;
         this.timers.with(py, |timers| timers.add(when, Timer::Own(timer.clone_ref(py))));
@@ -344,7 +373,7 @@ impl EventLoop {
         // What is called now may add more, which is for the next turn.
         let count = this.ready.with(py, |ready| ready.len());
         for _ in 0..count {
-            let Some(entry) = this.ready.with(py, |ready| ready.pop_front()) else { break };
+            let Some(entry) = this.pop(py) else { break };
             this.calls.store(this.calls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             entry.run(slf)?;
         }
@@ -404,7 +433,9 @@ impl EventLoop {
                 continue;
             }
             let entry = match timer {
-                Timer::Own(handle) => Entry::Handle(handle.into_bound(py).into_super().unbind()),
+                Timer::Own(handle) => {
+                    Entry::Handle(Pending::new(handle.into_bound(py).into_super().unbind()))
+                }
                 Timer::Foreign(handle) => Entry::Foreign(handle),
                 Timer::Sleeper(sleeper) => match sleeper.into_bound(py).get().awaited(py) {
                     Some(future) => Entry::Awaited(future.unbind()),
@@ -473,7 +504,7 @@ impl EventLoop {
             None => None,
             Some((callback, arguments, context)) => {
                 this.check_open()?;
-                let context = context_or_copy(py, context)?;
+                let context = CallContext::of(py, context)?;
                 let arguments = Arguments::of(arguments);
                 Some(
                     Handle::new(slf.clone().unbind(), callback.clone().unbind(), arguments, context)
@@ -549,23 +580,6 @@ fn monotonic() -> f64 {
     now_ns() as f64 / 1e9
 }
 
-fn context_or_copy<'py>(py: Python<'py>, context: Option<&Bound<'py, PyAny>>) -> PyResult<Py<PyAny>> {
-    match context {
-        Some(context) if !context.is_none() => {
-            // SAFETY: a comparison of types.
-            if unsafe { ffi::PyContext_CheckExact(context.as_ptr()) } == 0 {
-                return Err(PyTypeError::new_err(format!(
-                    "context must be a contextvars.Context, not {}",
-                    context.get_type().name()?
-                )));
-            }
-            Ok(context.clone().unbind())
-        }
-        // SAFETY: attached; the result is a new reference, or null with an exception set.
-        _ => unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }.map(Bound::unbind),
-    }
-}
-
 /// The number of a descriptor, or of what has one.
 fn descriptor(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     if let Ok(number) = fd.extract::<RawFd>()
@@ -599,6 +613,7 @@ impl EventLoop {
             is_closed: AtomicBool::new(false),
             has_own_clock: AtomicBool::new(false),
             looked_at_ns: AtomicU64::new(0),
+            last_made: AtomicPtr::new(ptr::null_mut()),
             is_calling: AtomicBool::new(false),
             calls: AtomicU64::new(0),
         })
@@ -787,7 +802,7 @@ impl EventLoop {
     /// Adds a handle of any kind to those that are called next.
     fn _add_callback(&self, py: Python<'_>, handle: &Bound<'_, PyAny>) {
         let entry = match handle.cast::<Handle>() {
-            Ok(own) => Entry::Handle(own.clone().unbind()),
+            Ok(own) => Entry::Handle(Pending::new(own.clone().unbind())),
             Err(_) => Entry::Foreign(handle.clone().unbind()),
         };
         self.push(py, entry);
@@ -856,6 +871,7 @@ impl EventLoop {
 
     /// Forgets all calls, and gives back the descriptors: the loop is closed.
     fn _drop_all(&self, py: Python<'_>) {
+        self.last_made.store(ptr::null_mut(), Ordering::Relaxed);
         let ready = self.ready.with(py, std::mem::take);
         let timers = self.timers.with(py, |timers| timers.take());
         let descriptors = self.descriptors.with(py, std::mem::take);
@@ -937,6 +953,7 @@ impl EventLoop {
     }
 
     fn __clear__(&self) {
+        self.last_made.store(ptr::null_mut(), Ordering::Relaxed);
         let out = (
             self.ready.collected(std::mem::take),
             self.timers.collected(|timers| timers.take()),

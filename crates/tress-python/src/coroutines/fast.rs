@@ -7,12 +7,15 @@ use pyo3::ffi::{self, Py_ssize_t, PyObject};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::base::freelist;
 use crate::base::raw::{Behind, attached};
 
+use super::arguments::Arguments;
 use super::event_loop::EventLoop;
-use super::handle::Arguments;
-use super::lazy;
+use super::handle::Handle;
+use super::lazy::{self, LazyCoroutine};
 use super::sleeping;
+use super::sockets::SocketCall;
 use super::steps;
 
 static CALL_SOON: Behind = Behind::new();
@@ -26,6 +29,9 @@ pub fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     steps::know_own(py);
     lazy::install(py);
+    freelist::install::<Handle>(py)?;
+    freelist::install::<LazyCoroutine>(py)?;
+    freelist::install::<SocketCall>(py)?;
     let class = py.get_type::<EventLoop>();
     // SAFETY: each function checks its arguments, serves `self` of this class, and passes on the rest.
     unsafe {
@@ -98,11 +104,11 @@ unsafe fn parse<'py>(
         };
         let after = before + 1;
         let arguments = match count - after {
-            0 => Arguments::None,
-            1 => Arguments::One(Bound::from_borrowed_ptr(py, *arguments.add(after)).unbind()),
+            0 => Arguments::NONE,
+            1 => Arguments::one(Bound::from_borrowed_ptr(py, *arguments.add(after)).unbind()),
             _ => {
                 let all = (after..count).map(|at| Bound::from_borrowed_ptr(py, *arguments.add(at)));
-                Arguments::Many(PyTuple::new(py, all.collect::<Vec<_>>()).ok()?.unbind())
+                Arguments::many(PyTuple::new(py, all.collect::<Vec<_>>()).ok()?.unbind())
             }
         };
         Some(Parsed { arguments, context })

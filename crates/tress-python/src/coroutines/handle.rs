@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use pyo3::basic::CompareOp;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{IntoPyObjectExt, PyTraverseError, PyVisit, ffi, intern};
@@ -11,55 +12,11 @@ use pyo3::{IntoPyObjectExt, PyTraverseError, PyVisit, ffi, intern};
 use tress_core::base::thread_id;
 
 use crate::base::attached::Attached;
-use crate::base::{calls, freelist};
+use crate::base::freelist::{self, FreeList, Recycled};
+use crate::base::hidden;
 
+use super::arguments::Arguments;
 use super::event_loop::EventLoop;
-
-/// The positional arguments of a call.
-pub enum Arguments {
-    None,
-    One(Py<PyAny>),
-    Many(Py<PyTuple>),
-}
-
-impl Arguments {
-    pub fn of(arguments: &Bound<'_, PyTuple>) -> Self {
-        match arguments.len() {
-            0 => Self::None,
-            1 => match arguments.get_item(0) {
-                Ok(only) => Self::One(only.unbind()),
-                Err(_) => Self::Many(arguments.clone().unbind()),
-            },
-            _ => Self::Many(arguments.clone().unbind()),
-        }
-    }
-
-    fn clone_ref(&self, py: Python<'_>) -> Self {
-        match self {
-            Self::None => Self::None,
-            Self::One(only) => Self::One(only.clone_ref(py)),
-            Self::Many(all) => Self::Many(all.clone_ref(py)),
-        }
-    }
-
-    /// Without a look whether this thread is attached.
-    #[inline]
-    pub fn drop_attached(self, py: Python<'_>) {
-        match self {
-            Self::None => {}
-            Self::One(only) => drop(only.into_bound(py)),
-            Self::Many(all) => drop(all.into_bound(py)),
-        }
-    }
-
-    pub fn tuple<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        match self {
-            Self::None => Ok(PyTuple::empty(py)),
-            Self::One(only) => PyTuple::new(py, [only]),
-            Self::Many(all) => Ok(all.bind(py).clone()),
-        }
-    }
-}
 
 /// `callback(*arguments)` in `context`, which is left before this returns.
 ///
@@ -76,15 +33,7 @@ pub fn call_in(
     if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
         return Err(PyErr::fetch(py));
     }
-    let callable = callback.as_ptr();
-    // SAFETY: all are owned by the caller until this returns.
-    let called = unsafe {
-        match arguments {
-            Arguments::None => calls::vectorcall(py, callable, &[]),
-            Arguments::One(only) => calls::vectorcall(py, callable, &[only.as_ptr()]),
-            Arguments::Many(all) => calls::call(&callback, all.bind(py)),
-        }
-    };
+    let called = arguments.pass_to(callback);
     // SAFETY: it was entered above, and whatever the call has entered it has left.
     if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
         return Err(PyErr::fetch(py));
@@ -98,27 +47,107 @@ pub fn ends_loop(py: Python<'_>, error: &PyErr) -> bool {
         || error.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py)
 }
 
+/// The context that a call is made in: one that was copied for it, and then it is hidden from the garbage collector as long as nobody
+/// else can have it; or what the program has given.
+pub struct CallContext(Py<PyAny>);
+
+impl CallContext {
+    /// # Errors
+    /// TypeError when it is no context; MemoryError.
+    #[inline]
+    pub fn of(py: Python<'_>, given: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        match given {
+            Some(given) if !given.is_none() => {
+                // SAFETY: a comparison of types.
+                if unsafe { ffi::PyContext_CheckExact(given.as_ptr()) } == 0 {
+                    return Err(PyTypeError::new_err(format!(
+                        "context must be a contextvars.Context, not {}",
+                        given.get_type().name()?
+                    )));
+                }
+                Ok(Self(given.clone().unbind()))
+            }
+            // SAFETY: attached; the result is a new reference, or null with an exception set.
+            _ => unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
+                .map(|copy| Self(copy.unbind())),
+        }
+    }
+
+    /// # Safety
+    /// Its owner is hidden, or else calls `show`.
+    #[inline]
+    unsafe fn hide(&self) {
+        // SAFETY: a live object of a class with garbage collection, which is shown before it is dropped: see `Drop`. One that the program
+        // has given has other references.
+        unsafe {
+            if ffi::Py_REFCNT(self.0.as_ptr()) == 1 {
+                hidden::hide(self.0.as_ptr());
+            }
+        }
+    }
+
+    #[inline]
+    fn show(&self) {
+        // SAFETY: a live object of a class with garbage collection.
+        unsafe { hidden::show(self.0.as_ptr()) };
+    }
+
+    #[inline]
+    pub fn bind_borrowed<'a, 'py>(&'a self, py: Python<'py>) -> Borrowed<'a, 'py, PyAny> {
+        self.0.bind_borrowed(py)
+    }
+
+    fn shown(&self, py: Python<'_>) -> Py<PyAny> {
+        self.show();
+        self.0.clone_ref(py)
+    }
+
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        hidden::traverse(&self.0, visit)
+    }
+}
+
+impl Drop for CallContext {
+    #[inline]
+    fn drop(&mut self) {
+        self.show();
+    }
+}
+
 struct Call {
+    /// None once it has been cancelled.
     callback: Option<Py<PyAny>>,
     arguments: Arguments,
-    is_cancelled: bool,
 }
 
 /// A call that the loop is to make, as `asyncio.Handle`.
-#[pyclass(module = "asyncio.events", frozen, subclass, weakref, freelist = 1024)]
+#[pyclass(module = "asyncio.events", frozen, subclass, weakref)]
 pub struct Handle {
     call: Attached<Call>,
-    context: Py<PyAny>,
+    context: CallContext,
     owner: Py<EventLoop>,
-    /// Of one that `call_soon_threadsafe` has made.
-    sharing: Option<Sharing>,
+    sharing: Sharing,
+}
+
+static FREE: FreeList = FreeList::new(4096);
+
+// SAFETY: it has a `__traverse__` and no dictionary.
+unsafe impl Recycled for Handle {
+    fn list() -> &'static FreeList {
+        &FREE
+    }
 }
 
 /// Who makes a call that other threads may cancel: they wait until it has been made.
-#[derive(Default)]
+///
+/// All of it happens under the interpreter lock, which orders it, but for the waiting itself.
 struct Sharing {
+    /// A thread; or `NOBODY`, or `ALONE`.
     runner: AtomicU64,
 }
+
+/// In the place of who makes a call that is the affair of one thread, unless `call_soon_threadsafe` has made the handle.
+const ALONE: u64 = u64::MAX;
 
 /// Threads that wait for a call to end, of any handle: hardly ever one.
 static ENDED: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
@@ -127,32 +156,38 @@ static ENDED: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 impl Sharing {
-    /// Waits while another thread makes the call.
-    #[cold]
-    fn wait(&self, py: Python<'_>) {
-        let runner = self.runner.load(Ordering::Relaxed);
-        if runner == thread_id::NOBODY || runner == thread_id::current() {
-            return;
-        }
-        py.detach(|| {
-            let mut held = ENDED.0.lock().unwrap_or_else(PoisonError::into_inner);
-            // Counted before it looks: whoever has ended the call looks at the count afterwards, so one of the two sees the other.
-            WAITING.fetch_add(1, Ordering::SeqCst);
-            while self.runner.load(Ordering::SeqCst) == runner {
-                held = ENDED.1.wait(held).unwrap_or_else(PoisonError::into_inner);
-            }
-            WAITING.fetch_sub(1, Ordering::SeqCst);
-        });
+    #[inline]
+    fn is_shared(&self) -> bool {
+        self.runner.load(Ordering::Relaxed) != ALONE
     }
 
-    fn begin(&self) {
+    /// Waits while another thread makes the call.
+    fn wait(&self, py: Python<'_>) {
+        let runner = self.runner.load(Ordering::Relaxed);
+        if runner == ALONE || runner == thread_id::NOBODY || runner == thread_id::current() {
+            return;
+        }
+        // Counted before the lock is given away, without which the call cannot end.
+        WAITING.fetch_add(1, Ordering::Relaxed);
+        py.detach(|| {
+            let mut held = ENDED.0.lock().unwrap_or_else(PoisonError::into_inner);
+            while self.runner.load(Ordering::Relaxed) == runner {
+                held = ENDED.1.wait(held).unwrap_or_else(PoisonError::into_inner);
+            }
+        });
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn begin(&self, _: Python<'_>) {
         self.runner.store(thread_id::current(), Ordering::Relaxed);
     }
 
-    fn end(&self) {
-        self.runner.store(thread_id::NOBODY, Ordering::SeqCst);
-        if WAITING.load(Ordering::SeqCst) > 0 {
-            // It holds this from its look until it sleeps.
+    #[inline]
+    fn end(&self, _: Python<'_>) {
+        self.runner.store(thread_id::NOBODY, Ordering::Relaxed);
+        if WAITING.load(Ordering::Relaxed) > 0 {
+            // Who waits holds this from its look until it sleeps.
             let _held = ENDED.0.lock().unwrap_or_else(PoisonError::into_inner);
             ENDED.1.notify_all();
         }
@@ -160,9 +195,14 @@ impl Sharing {
 }
 
 impl Handle {
-    pub fn new(owner: Py<EventLoop>, callback: Py<PyAny>, arguments: Arguments, context: Py<PyAny>) -> Self {
-        let call = Attached::new(Call { callback: Some(callback), arguments, is_cancelled: false });
-        Self { call, context, owner, sharing: None }
+    pub fn new(
+        owner: Py<EventLoop>,
+        callback: Py<PyAny>,
+        arguments: Arguments,
+        context: CallContext,
+    ) -> Self {
+        let call = Attached::new(Call { callback: Some(callback), arguments });
+        Self { call, context, owner, sharing: Sharing { runner: AtomicU64::new(ALONE) } }
     }
 
     /// As an object.
@@ -171,20 +211,43 @@ impl Handle {
     /// MemoryError.
     #[inline]
     pub fn object(self, py: Python<'_>) -> PyResult<Bound<'_, Self>> {
-        // SAFETY: the class has a `__traverse__`.
-        unsafe { freelist::object(py, self) }
+        freelist::object(py, self)
+    }
+
+    /// Hides it from the garbage collector, and its context with it, until [`Self::show`].
+    ///
+    /// # Safety
+    /// Only the loop has it, which looks whether somebody else keeps it, and visits what it refers to.
+    #[inline]
+    pub unsafe fn hide(slf: &Bound<'_, Self>) {
+        // SAFETY: by the caller's promise; its destructor takes it hidden.
+        unsafe {
+            slf.get().context.hide();
+            hidden::hide(slf.as_ptr());
+        }
+    }
+
+    /// Shows it to the garbage collector, if it is hidden.
+    #[inline]
+    pub fn show(slf: &Bound<'_, Self>) {
+        slf.get().context.show();
+        // SAFETY: a whole object, of a class that the collector knows.
+        unsafe { hidden::show(slf.as_ptr()) };
     }
 
     /// As the standard library has it from 3.14 on, whoever cancels it, or asks whether it is cancelled, in another thread waits
     /// for a call that is being made.
+    #[inline]
     pub fn shared(mut self) -> Self {
-        self.sharing = cfg!(Py_3_14).then(Sharing::default);
+        if cfg!(Py_3_14) {
+            *self.sharing.runner.get_mut() = thread_id::NOBODY;
+        }
         self
     }
 
     #[inline]
     pub fn is_cancelled(&self, py: Python<'_>) -> bool {
-        self.call.with(py, |call| call.is_cancelled)
+        self.call.with(py, |call| call.callback.is_none())
     }
 
     /// Makes the call.
@@ -193,15 +256,14 @@ impl Handle {
     /// What ends the loop; all else goes to its exception handler.
     #[inline]
     pub fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
-        match &slf.get().sharing {
-            None => Self::run_alone(slf),
-            Some(sharing) => {
-                sharing.begin();
-                let done = Self::run_alone(slf);
-                sharing.end();
-                done
-            }
+        let sharing = &slf.get().sharing;
+        if !sharing.is_shared() {
+            return Self::run_alone(slf);
         }
+        sharing.begin(slf.py());
+        let done = Self::run_alone(slf);
+        sharing.end(slf.py());
+        done
     }
 
     #[inline]
@@ -232,11 +294,10 @@ impl Handle {
 
     /// Cancels it; whether it was not yet.
     fn take_back(&self, py: Python<'_>) -> bool {
-        let out = self.call.with(py, |call| {
-            let was_cancelled = std::mem::replace(&mut call.is_cancelled, true);
-            (was_cancelled, call.callback.take(), std::mem::replace(&mut call.arguments, Arguments::None))
-        });
-        !out.0
+        let out = self
+            .call
+            .with(py, |call| (call.callback.take(), std::mem::replace(&mut call.arguments, Arguments::NONE)));
+        out.0.is_some()
     }
 }
 
@@ -256,23 +317,19 @@ fn repr<'py>(slf: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, PyAny>>
 impl Handle {
     /// Cancels the call, unless it has been made; to cancel it again does nothing.
     pub fn cancel(&self, py: Python<'_>) {
-        if let Some(sharing) = &self.sharing {
-            sharing.wait(py);
-        }
+        self.sharing.wait(py);
         self.take_back(py);
     }
 
     /// Whether it was cancelled.
     fn cancelled(&self, py: Python<'_>) -> bool {
-        if let Some(sharing) = &self.sharing {
-            sharing.wait(py);
-        }
+        self.sharing.wait(py);
         self.is_cancelled(py)
     }
 
     /// The context in which the call is made.
     fn get_context(&self, py: Python<'_>) -> Py<PyAny> {
-        self.context.clone_ref(py)
+        self.context.shown(py)
     }
 
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -286,7 +343,7 @@ impl Handle {
     /// The standard library's class, for `isinstance`.
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        standard(slf.py(), if slf.get().sharing.is_some() { "_ThreadSafeHandle" } else { "Handle" })
+        standard(slf.py(), if slf.get().sharing.is_shared() { "_ThreadSafeHandle" } else { "Handle" })
     }
 
     #[getter]
@@ -310,7 +367,7 @@ impl Handle {
 
     #[getter]
     fn _context(&self, py: Python<'_>) -> Py<PyAny> {
-        self.context.clone_ref(py)
+        self.context.shown(py)
     }
 
     #[getter]
@@ -325,22 +382,18 @@ impl Handle {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.context)?;
+        self.context.traverse(&visit)?;
         visit.call(&self.owner)?;
         let visited = self.call.collected(|call| {
             visit.call(&call.callback)?;
-            match &call.arguments {
-                Arguments::None => Ok(()),
-                Arguments::One(only) => visit.call(only),
-                Arguments::Many(all) => visit.call(all),
-            }
+            call.arguments.traverse(&visit)
         });
         visited.unwrap_or(Ok(()))
     }
 
     fn __clear__(&self) {
         let out = self.call.collected(|call| {
-            (call.callback.take(), std::mem::replace(&mut call.arguments, Arguments::None))
+            (call.callback.take(), std::mem::replace(&mut call.arguments, Arguments::NONE))
         });
         drop(out);
     }

@@ -17,7 +17,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::attached::Attached;
 use crate::base::calls::{self, Sent};
-use crate::base::freelist;
+use crate::base::freelist::{self, FreeList, Recycled};
 use crate::base::raw::attached;
 use crate::threads::awaiting::{self, Operation};
 
@@ -198,10 +198,19 @@ enum Stage {
 }
 
 /// See the module's documentation.
-#[pyclass(module = "tress._native", frozen, freelist = 64)]
+#[pyclass(module = "tress._native", frozen)]
 pub struct LazyCoroutine {
     attempt: Attempt,
     stage: Attached<Stage>,
+}
+
+static FREE: FreeList = FreeList::new(64);
+
+// SAFETY: it has a `__traverse__` and no dictionary.
+unsafe impl Recycled for LazyCoroutine {
+    fn list() -> &'static FreeList {
+        &FREE
+    }
 }
 
 impl LazyCoroutine {
@@ -213,8 +222,7 @@ impl LazyCoroutine {
         let py = of.py();
         let argument = argument.map(|argument| argument.clone().unbind());
         let stage = Attached::new(Stage::New(of.clone().unbind(), argument));
-        // SAFETY: the class has a `__traverse__`.
-        unsafe { freelist::object(py, Self { attempt, stage }) }
+        freelist::object(py, Self { attempt, stage })
     }
 
     /// The lock that it waits for, if that is what it does.

@@ -11,7 +11,8 @@ use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyTuple};
 use pyo3::{IntoPyObjectExt, PyTraverseError, PyVisit, ffi, intern};
 
 use crate::base::attached::Attached;
-use crate::base::{calls, freelist};
+use crate::base::calls;
+use crate::base::freelist::{self, FreeList, Recycled};
 use crate::error::OrRaise;
 
 use super::buffer::{Access, Buffer};
@@ -98,12 +99,21 @@ struct Progress {
 }
 
 /// A call, with its socket and arguments.
-#[pyclass(module = "tress._native", frozen, freelist = 64)]
+#[pyclass(module = "tress._native", frozen)]
 pub struct SocketCall {
     owner: Py<EventLoop>,
     socket: Py<PyAny>,
     arguments: Py<PyTuple>,
     progress: Attached<Progress>,
+}
+
+static FREE: FreeList = FreeList::new(64);
+
+// SAFETY: it has a `__traverse__` and no dictionary.
+unsafe impl Recycled for SocketCall {
+    fn list() -> &'static FreeList {
+        &FREE
+    }
 }
 
 /// A coroutine for an operation of the loop; None where the standard library's must do: of another kind of socket, in debug mode.
@@ -127,8 +137,7 @@ pub fn coroutine<'py>(
         arguments: arguments.clone().unbind(),
         progress: Attached::new(Progress::default()),
     };
-    // SAFETY: the class has a `__traverse__`.
-    let call = unsafe { freelist::object(py, call)? };
+    let call = freelist::object(py, call)?;
     LazyCoroutine::object(Attempt::Socket(operation), call.as_any(), None).map(Some)
 }
 

@@ -11,9 +11,9 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use crate::base::attached::Attached;
 use crate::base::calls;
 
+use super::arguments::Arguments;
 use super::creating::{self, Found};
 use super::event_loop::EventLoop;
-use super::handle::Arguments;
 use super::lazy::{Attempt, LazyCoroutine, done};
 
 static STANDARD: Found = Found::new("tress.asyncio._standard", "Timeout");
@@ -103,7 +103,7 @@ impl Timeout {
             if due <= EventLoop::now(own)? {
                 own.call_method1(intern!(py, "call_soon"), (on_timeout,))?
             } else {
-                EventLoop::call_at_with(own, "call_at", due, &on_timeout, Arguments::None, None)?
+                EventLoop::call_at_with(own, "call_at", due, &on_timeout, Arguments::NONE, None)?
             }
         } else {
             let now = running.call_method0(intern!(py, "time"))?;
