@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -34,6 +36,54 @@ def test_arguments(loop: Any, add: Add) -> None:
         add(called, *arguments)
         turn(loop, 2)
         assert called.arguments == [arguments]
+
+
+@pytest.mark.parametrize("end", ["called", "closed", "abandoned"])
+@pytest.mark.parametrize("method", ["call_soon", "call_soon_threadsafe"])
+def test_a_burst_leaves_nothing(method: str, end: str) -> None:
+    """Of handles that are kept, cancelled or thrown away, with contexts that hold them."""
+    loop: Any = tress.asyncio.EventLoop()
+    variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable")
+    called: list[None] = []
+    references: list[weakref.ref[Any]] = []
+    before = len(gc.get_objects())
+
+    def call(thing: Any) -> None:
+        assert variable.get() is thing
+        called.append(None)
+
+    def add(loop: Any) -> None:
+        for number in range(5_000):
+            thing: Any = Thing()
+            thing.loop = loop
+            variable.set(thing)
+            references.append(weakref.ref(thing))
+            handle = getattr(loop, method)(call, thing)
+            if number % 3 == 0:
+                thing.handle = handle
+            if number % 5 == 0:
+                thing.context = handle.get_context()
+            if number % 7 == 0:
+                handle.cancel()
+            if number % 1_000 == 0:
+                gc.collect()
+
+    contextvars.copy_context().run(add, loop)
+    gc.collect()
+    if end == "called":
+        turn(loop)
+        assert len(called) == 5_000 - 715
+    else:
+        assert all(reference() is not None for reference in references[1::7])
+    if end != "abandoned":
+        loop.close()
+    del loop
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+        gc.collect()
+    assert not [reference for reference in references if reference() is not None]
+    assert len(gc.get_objects()) - before < 500 + len(references)
 
 
 def test_a_cancelled_call_is_not_made(loop: Any, add: Add) -> None:
