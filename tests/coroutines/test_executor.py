@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import math
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -121,3 +123,136 @@ def test_a_call_that_is_cancelled_before_it_is_made(loop: Any) -> None:
             assert await first
 
     loop.run_until_complete(main())
+
+
+@pytest.fixture
+def pool() -> Any:
+    with tress.concurrent.futures.ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def test_a_call_that_is_cancelled_while_it_is_made(loop: Any, pool: Any) -> None:
+    """It goes on to its end, and nobody hears of its result."""
+    contexts: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: contexts.append(context))
+    begun, gate = threading.Event(), threading.Event()
+
+    def work() -> int:
+        begun.set()
+        assert gate.wait(BOUND_S)
+        return 1
+
+    async def main() -> None:
+        future = loop.run_in_executor(pool, work)
+        await loop.run_in_executor(None, begun.wait, BOUND_S)
+        assert future.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await future
+        gate.set()
+        assert await loop.run_in_executor(pool, int) == 0
+
+    loop.run_until_complete(main())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    assert contexts == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "raised"),
+    [
+        (concurrent.futures.CancelledError, asyncio.CancelledError),
+        (concurrent.futures.InvalidStateError, asyncio.InvalidStateError),
+        (SystemError, SystemError),
+    ],
+)
+def test_what_a_call_raises(
+    kind: type[BaseException], raised: type[BaseException], loop: Any, pool: Any
+) -> None:
+    def work() -> None:
+        raise kind("told")
+
+    async def main() -> None:
+        with pytest.raises(raised, match="told") as caught:
+            await loop.run_in_executor(pool, work)
+        assert type(caught.value) is raised
+
+    loop.run_until_complete(main())
+
+
+def test_a_future_that_the_program_has_ended(loop: Any, pool: Any) -> None:
+    """The result that comes later goes to the exception handler."""
+    contexts: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: contexts.append(context))
+    gate = threading.Event()
+
+    async def main() -> None:
+        future = loop.run_in_executor(pool, gate.wait, BOUND_S)
+        future.set_result("mine")
+        assert await future == "mine"
+        gate.set()
+        assert await loop.run_in_executor(pool, int) == 0
+
+    loop.run_until_complete(main())
+    assert [type(context["exception"]) for context in contexts] == [AssertionError]
+
+
+def test_a_loop_that_is_closed_meanwhile(loop: Any, pool: Any) -> None:
+    gate = threading.Event()
+
+    async def main() -> Any:
+        return loop.run_in_executor(pool, gate.wait, BOUND_S)
+
+    future = loop.run_until_complete(main())
+    loop.close()
+    gate.set()
+    pool.submit(int).result(BOUND_S)
+    assert not future.done()
+
+
+def test_nothing_is_left_of_a_call(loop: Any, pool: Any) -> None:
+    class Thing:
+        pass
+
+    references: list[weakref.ref[Any]] = []
+
+    def work(_: Any) -> Any:
+        result = Thing()
+        references.append(weakref.ref(result))
+        return result
+
+    async def main() -> None:
+        argument = Thing()
+        future = loop.run_in_executor(pool, work, argument)
+        references.extend([weakref.ref(argument), weakref.ref(future)])
+        await future
+
+    gc.collect()
+    gc.disable()
+    try:
+        loop.run_until_complete(main())
+        loop.run_until_complete(asyncio.sleep(0))
+        pool.submit(int).result(BOUND_S)
+        assert [reference() for reference in references] == [None] * 3
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("base", [asyncio.SelectorEventLoop, tress.asyncio.EventLoop])
+def test_a_subclass_hears_of_what_comes_from_other_threads(base: Any, pool: Any) -> None:
+    heard: list[Any] = []
+    gate = threading.Event()
+
+    class Loop(base):  # type: ignore[misc]
+        def call_soon_threadsafe(self, callback: Any, *args: Any, **options: Any) -> Any:
+            heard.append(callback)
+            return super().call_soon_threadsafe(callback, *args, **options)
+
+    loop: Any = Loop()
+
+    async def main() -> None:
+        future = loop.run_in_executor(pool, gate.wait, BOUND_S)
+        gate.set()
+        assert await future
+
+    loop.run_until_complete(main())
+    loop.close()
+    assert len(heard) == 1

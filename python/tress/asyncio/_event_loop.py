@@ -10,7 +10,15 @@ import selectors
 import signal
 import sys
 import threading
-from asyncio import base_events, coroutines, events, format_helpers, tasks, unix_events
+from asyncio import (
+    base_events,
+    coroutines,
+    events,
+    format_helpers,
+    futures,
+    tasks,
+    unix_events,
+)
 from selectors import EVENT_READ, EVENT_WRITE
 
 from tress import _native
@@ -174,7 +182,15 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
         """As the standard library's; without an executor, in a pool of tress's threads."""
         if executor is None and self._default_executor is None and not self._closed:
             self._default_executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
-        return super().run_in_executor(executor, func, *args)
+        if self._debug or type(self) is not EventLoop:
+            return super().run_in_executor(executor, func, *args)
+        self._check_closed()
+        chosen: Any = executor
+        if chosen is None:
+            self._check_default_executor()
+            chosen = self._default_executor
+        source = chosen.submit(func, *args)
+        return self._follow(source) or futures.wrap_future(source, loop=self)
 
     @coroutine_function
     def sock_recv(self, sock: socket, n: int) -> Any:

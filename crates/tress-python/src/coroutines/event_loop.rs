@@ -22,6 +22,7 @@ use crate::error::OrRaise;
 use super::arguments::Arguments;
 use super::creating;
 use super::descriptors::{Descriptors, Direction, Watcher};
+use super::following;
 use super::future_state;
 use super::handle::{CallContext, Handle, TimerHandle};
 use super::lazy::LazyCoroutine;
@@ -773,6 +774,14 @@ impl EventLoop {
         args: &Bound<'py, PyTuple>,
     ) -> PyResult<Option<Bound<'py, LazyCoroutine>>> {
         sockets::coroutine(slf, operation, sock, args)
+    }
+
+    /// A future that ends as that of an executor does; None where the standard library's must do.
+    fn _follow<'py>(
+        slf: &Bound<'py, Self>,
+        source: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        following::follow(slf, source)
     }
 
     /// What is watched: for each descriptor, what is called when it can be read and when it can be written.

@@ -7,6 +7,7 @@ pub mod cycle;
 pub mod descriptors;
 pub mod event_loop;
 pub mod fast;
+pub mod following;
 pub mod future_state;
 pub mod gather;
 pub mod handle;

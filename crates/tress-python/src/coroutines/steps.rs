@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use pyo3::ffi::{self, PyCFunctionObject, PyMethodDef, PyObject, PyTypeObject};
 use pyo3::prelude::*;
 
+use super::following::Following;
 use super::gather::Gathering;
 
 /// On Python 3.11 it is named without its module.
@@ -18,11 +19,13 @@ const WAKE_UP_NAME: &CStr = c"task_wakeup";
 
 static STEP: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
 static GATHERING: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
+static FOLLOWING: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
 static WAKE_UP: AtomicPtr<PyMethodDef> = AtomicPtr::new(ptr::null_mut());
 
-/// Has the callbacks of `gather` known; called once.
+/// Has the callbacks of `gather` and of `run_in_executor` known; called once.
 pub fn know_own(py: Python<'_>) {
     GATHERING.store(py.get_type::<Gathering>().as_type_ptr(), Ordering::Relaxed);
+    FOLLOWING.store(py.get_type::<Following>().as_type_ptr(), Ordering::Relaxed);
 }
 
 /// Whether nobody keeps the handle of a call of this.
@@ -40,7 +43,10 @@ pub unsafe fn needs_no_handle(callback: *mut PyObject) -> bool {
             return definition == known || known.is_null() && is_wake_up(definition);
         }
         let known = STEP.load(Ordering::Relaxed);
-        class == known || class == GATHERING.load(Ordering::Relaxed) || known.is_null() && is_step(class)
+        class == known
+            || class == GATHERING.load(Ordering::Relaxed)
+            || class == FOLLOWING.load(Ordering::Relaxed)
+            || known.is_null() && is_step(class)
     }
 }
 

@@ -83,6 +83,14 @@ impl Future {
         self.completion.outcome(|outcome| matches!(outcome, Some(Outcome::Exception(_))))
     }
 
+    /// The result, if it finished with one.
+    pub fn success(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match self.fetch(py) {
+            Fetched::Result(result) => Some(result),
+            Fetched::Exception(_) | Fetched::Nothing => None,
+        }
+    }
+
     fn fetch(&self, py: Python<'_>) -> Fetched {
         self.completion.outcome(|outcome| match outcome {
             Some(Outcome::Result(result)) => Fetched::Result(result.clone_ref(py)),

@@ -97,6 +97,12 @@ pub fn set_future_class(cls: &Bound<'_, PyType>) -> PyResult<()> {
     Ok(())
 }
 
+/// Whether an object is of the public class, and of no subclass.
+pub fn is_own(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: a comparison of types.
+    unsafe { ptr::eq(ffi::Py_TYPE(object.as_ptr()), CLASS.load(Ordering::Relaxed)) }
+}
+
 /// A new future of the public class.
 #[inline]
 pub fn new_future(py: Python<'_>) -> PyResult<Bound<'_, Future>> {
