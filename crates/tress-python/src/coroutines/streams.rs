@@ -1,0 +1,69 @@
+//! What the coroutines of streams do: reading, and waiting until there is room to write.
+
+use std::sync::atomic::AtomicUsize;
+
+use pyo3::prelude::*;
+
+use super::lazy::Step;
+use super::stream_reader::StreamReader;
+use super::stream_writer::StreamWriter;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Read,
+    ReadExactly,
+    ReadUntil,
+    ReadLine,
+    /// The next line, in a loop over them.
+    Next,
+    Drain,
+}
+
+impl Operation {
+    /// In messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "StreamReader.read",
+            Self::ReadExactly => "StreamReader.readexactly",
+            Self::ReadUntil => "StreamReader.readuntil",
+            Self::ReadLine => "StreamReader.readline",
+            Self::Next => "StreamReader.__anext__",
+            Self::Drain => "StreamWriter.drain",
+        }
+    }
+
+    /// `argument` is how much, or up to what; `progress` how far the search for that has come.
+    pub fn begin<'py>(
+        self,
+        of: &Bound<'py, PyAny>,
+        argument: Option<&Bound<'py, PyAny>>,
+        progress: &AtomicUsize,
+    ) -> PyResult<Step<'py>> {
+        if self == Self::Drain {
+            return StreamWriter::begin_to_drain(of.cast()?);
+        }
+        StreamReader::begin(of.cast()?, self, argument, progress)
+    }
+
+    pub fn go_on<'py>(
+        self,
+        of: &Bound<'py, PyAny>,
+        argument: Option<&Bound<'py, PyAny>>,
+        future: &Bound<'py, PyAny>,
+        progress: &AtomicUsize,
+    ) -> PyResult<Step<'py>> {
+        if self == Self::Drain {
+            return StreamWriter::end_drain(of.cast()?, future).map(|()| Step::Done);
+        }
+        StreamReader::go_on(of.cast()?, self, argument, future, progress)
+    }
+
+    /// Nobody waits for this future any more.
+    pub fn give_up(self, of: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self == Self::Drain {
+            return StreamWriter::end_drain(of.cast()?, future);
+        }
+        of.cast::<StreamReader>()?.get().end_wait(future);
+        Ok(())
+    }
+}
