@@ -419,6 +419,37 @@ def test_a_reader_of_a_subclass_behind_the_plain_protocol(loop: Any, library: Mo
     assert loop.run_until_complete(main()) == b"ABC"
 
 
+def test_methods_that_are_set_on_an_object_are_called(loop: Any, library: ModuleType) -> None:
+    async def main() -> list[bytes]:
+        ours, theirs = socket.socketpair()
+        reader = library.StreamReader(loop=loop)
+        protocol = library.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_connection(lambda: protocol, sock=ours)
+        lines = []
+        with theirs:
+            receive, feed, read_until = (
+                protocol.data_received,
+                reader.feed_data,
+                reader.readuntil,
+            )
+            protocol.data_received = lambda data: receive(data + b"1")
+            theirs.send(b"a\n")
+            lines += [await reader.readline(), await reader.read(9)]
+            reader.feed_data = lambda data: feed(data + b"2")
+            theirs.send(b"b\n")
+            lines += [await reader.readline(), await reader.read(9)]
+            reader.readuntil = lambda separator: read_until(b"3")
+            theirs.send(b"c\n3")
+            lines += [await reader.readline(), await reader.read(9)]
+            del protocol.data_received, reader.feed_data, reader.readuntil
+            theirs.send(b"d\n")
+            lines += [await reader.readline()]
+        transport.close()
+        return lines
+
+    assert loop.run_until_complete(main()) == [b"a\n", b"1", b"b\n", b"12", b"c\n3", b"12", b"d\n"]
+
+
 # Writing
 
 

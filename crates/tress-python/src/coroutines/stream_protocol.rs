@@ -5,7 +5,7 @@
 
 use pyo3::exceptions::{PyAttributeError, PyConnectionResetError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::attached::Attached;
@@ -13,6 +13,7 @@ use crate::base::calls;
 
 use super::creating::Found;
 use super::stream_reader::StreamReader;
+use super::streams;
 use super::waiting;
 
 static OWN: Found = Found::new("tress.asyncio._streams", "StreamReaderProtocol");
@@ -27,6 +28,8 @@ struct State {
     is_lost: bool,
     /// A deque of futures of those who wait for that to end.
     drain_waiters: Option<Py<PyAny>>,
+    /// Whether it has been given a method of its own.
+    is_changed: bool,
 }
 
 #[pyclass(module = "tress._native", frozen, subclass, weakref)]
@@ -35,9 +38,26 @@ pub struct StreamReaderProtocol {
 }
 
 impl StreamReaderProtocol {
-    /// Whether it is of the public class itself, and no subclass of it.
+    /// Whether it is of the public class itself, and no subclass of it, with the methods of that.
     pub fn is_own(any: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(any.get_type().is(OWN.get(any.py())?))
+        let py = any.py();
+        if !any.get_type().is(OWN.get(py)?) {
+            return Ok(false);
+        }
+        let is_changed = any.cast::<Self>()?.get().state.with(py, |state| state.is_changed);
+        Ok(!is_changed)
+    }
+
+    fn set_any(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyString>,
+        value: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        if streams::set_attribute(slf, name, value, STANDARD.get(py)?)? {
+            slf.get().state.with(py, |state| state.is_changed = true);
+        }
+        Ok(())
     }
 
     fn reader<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -54,6 +74,10 @@ impl StreamReaderProtocol {
     /// What the reader raises.
     pub fn receive(slf: &Bound<'_, Self>, data: Bound<'_, PyBytes>) -> PyResult<()> {
         let py = slf.py();
+        if slf.get().state.with(py, |state| state.is_changed) {
+            let name = intern!(py, "data_received");
+            return calls::method(slf, name, Some(data.as_any().as_borrowed())).map(drop);
+        }
         let Some(reader) = slf.get().reader(py)? else { return Ok(()) };
         if StreamReader::is_own(&reader)? {
             return StreamReader::receive(reader.cast()?, data);
@@ -105,6 +129,18 @@ impl StreamReaderProtocol {
             Ok(bytes) if Self::is_own(slf)? => Self::receive(slf, bytes.clone()),
             _ => STANDARD.get(slf.py())?.getattr("data_received")?.call1((slf, data)).map(drop),
         }
+    }
+
+    fn __setattr__(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        Self::set_any(slf, name, Some(value))
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        Self::set_any(slf, name, None)
     }
 
     // The state, by the standard library's names.

@@ -7,7 +7,7 @@ use pyo3::exceptions::{
     PyAssertionError, PyAttributeError, PyNotImplementedError, PyOverflowError, PyRuntimeError,
 };
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, ffi, intern};
 
 use crate::base::attached::Attached;
@@ -16,7 +16,7 @@ use crate::base::calls;
 use super::creating::Found;
 use super::lazy::{Attempt, LazyCoroutine};
 use super::stream_buffer::StreamBuffer;
-use super::streams::Operation;
+use super::streams::{self, Operation};
 use super::waiting;
 
 static OWN: Found = Found::new("tress.asyncio._streams", "StreamReader");
@@ -35,6 +35,8 @@ struct State {
     is_eof: bool,
     /// Whether the transport has been told to read no more.
     is_paused: bool,
+    /// Whether it has been given a method of its own.
+    is_changed: bool,
 }
 
 #[pyclass(module = "tress._native", frozen, subclass, weakref)]
@@ -50,9 +52,26 @@ pub(super) const fn number(count: usize) -> f64 {
 }
 
 impl StreamReader {
-    /// Whether it is of the public class itself, and no subclass of it.
+    /// Whether it is of the public class itself, and no subclass of it, with the methods of that.
     pub fn is_own(any: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(any.get_type().is(OWN.get(any.py())?))
+        let py = any.py();
+        if !any.get_type().is(OWN.get(py)?) {
+            return Ok(false);
+        }
+        let is_changed = any.cast::<Self>()?.get().state.with(py, |state| state.is_changed);
+        Ok(!is_changed)
+    }
+
+    fn set_any(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyString>,
+        value: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        if streams::set_attribute(slf, name, value, STANDARD.get(py)?)? {
+            slf.get().state.with(py, |state| state.is_changed = true);
+        }
+        Ok(())
     }
 
     /// A method of the standard library's, called for this one.
@@ -390,6 +409,18 @@ impl StreamReader {
             parts.push("paused".to_owned());
         }
         Ok(format!("<{}>", parts.join(" ")))
+    }
+
+    fn __setattr__(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        Self::set_any(slf, name, Some(value))
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        Self::set_any(slf, name, None)
     }
 
     // The state, by the standard library's names.

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::AtomicUsize;
 
+use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use super::lazy::Step;
 use super::stream_reader::StreamReader;
@@ -66,4 +68,19 @@ impl Operation {
         of.cast::<StreamReader>()?.get().end_wait(future);
         Ok(())
     }
+}
+
+/// Sets or deletes an attribute, as ever. Whether it has the name of a method of `class`, which is another one from now on.
+pub fn set_attribute(
+    object: &Bound<'_, PyAny>,
+    name: &Bound<'_, PyString>,
+    value: Option<&Bound<'_, PyAny>>,
+    class: Borrowed<'_, '_, PyAny>,
+) -> PyResult<bool> {
+    let value = value.map_or(std::ptr::null_mut(), |value| value.as_ptr());
+    // SAFETY: live objects, and null for a deletion, as the function wants it.
+    if unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value) } != 0 {
+        return Err(PyErr::fetch(object.py()));
+    }
+    Ok(class.getattr_opt(name)?.is_some_and(|method| method.is_callable()))
 }
