@@ -72,7 +72,7 @@ class KeepStandardBases:
         return show_the_other_again
 
 
-class _Names(dict[str, object]):
+class Names(dict[str, object]):
     """The global names of a module, as they are at each moment but for those given."""
 
     def __init__(self, module: ModuleType, kept: dict[str, Any]) -> None:
@@ -97,7 +97,7 @@ class KeepStandardNames:
         kept_ids = {id(value) for value in kept}
         names = {name: value for name, value in list(vars(module).items()) if id(value) in kept_ids}
         self._changes: list[tuple[type, str, Any, Any]] = []
-        seen = _Names(module, names)
+        seen = Names(module, names)
         for cls in list(vars(module).values()) if names else ():
             if isinstance(cls, type) and cls.__module__ == module.__name__:
                 for name, method in list(vars(cls).items()):
@@ -106,7 +106,7 @@ class KeepStandardNames:
                         and names.keys() & set(_names_in(method.__code__))
                         and not _sets_globals(method.__code__)
                     ):
-                        self._changes.append((cls, name, method, _copy(method, seen)))
+                        self._changes.append((cls, name, method, copy_of(method, seen)))
 
     def begin(self) -> None:
         """Begin to keep them."""
@@ -138,7 +138,8 @@ def _names_in(code: CodeType) -> Iterator[str]:
             yield from _names_in(constant)
 
 
-def _copy(method: FunctionType, names: dict[str, Any]) -> FunctionType:
+def copy_of(method: FunctionType, names: dict[str, Any]) -> FunctionType:
+    """The same function, whose global names are those."""
     copy = FunctionType(
         method.__code__, names, method.__name__, method.__defaults__, method.__closure__
     )

@@ -48,6 +48,12 @@ mod _native {
     #[pymodule_export]
     use crate::coroutines::sleeping::{sleep, wake_sleeper};
     #[pymodule_export]
+    use crate::coroutines::stream_protocol::StreamReaderProtocol;
+    #[pymodule_export]
+    use crate::coroutines::stream_reader::StreamReader;
+    #[pymodule_export]
+    use crate::coroutines::stream_writer::StreamWriter;
+    #[pymodule_export]
     use crate::coroutines::synchronization::{LoopEvent, LoopLock, LoopSemaphore};
     #[pymodule_export]
     use crate::coroutines::tasks::awaited_by;

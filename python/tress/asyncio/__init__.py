@@ -20,6 +20,15 @@ if not TYPE_CHECKING:  # the types are the standard library's
     from tress.asyncio._locks import BoundedSemaphore, Event, Lock, Semaphore
     from tress.asyncio._queues import LifoQueue, PriorityQueue, Queue, QueueShutDown
     from tress.asyncio._sleep import sleep
+    from tress.asyncio._streams import (
+        StreamReader,
+        StreamReaderProtocol,
+        StreamWriter,
+        open_connection,
+        open_unix_connection,
+        start_server,
+        start_unix_server,
+    )
     from tress.asyncio._timeouts import Timeout, timeout, timeout_at, wait_for
 
 __all__ = [
@@ -34,13 +43,20 @@ __all__ = [
     "Runner",
     "SelectorEventLoop",
     "Semaphore",
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
     "Timeout",
     "create_task",
     "gather",
     "get_event_loop",
     "new_event_loop",
+    "open_connection",
+    "open_unix_connection",
     "run",
     "sleep",
+    "start_server",
+    "start_unix_server",
     "timeout",
     "timeout_at",
     "wait_for",

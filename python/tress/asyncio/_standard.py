@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from asyncio.streams import (
+    StreamReader as StreamReader,
+    StreamReaderProtocol as StreamReaderProtocol,
+    StreamWriter as StreamWriter,
+)
 from asyncio.tasks import create_task as create_task, gather as gather
 from asyncio.timeouts import Timeout as Timeout
 

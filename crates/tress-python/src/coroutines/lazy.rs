@@ -6,6 +6,7 @@
 //! coroutines finds the line that awaits it at the end.
 
 use std::ffi::CString;
+use std::sync::atomic::AtomicUsize;
 
 use pyo3::exceptions::{
     PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError,
@@ -24,6 +25,7 @@ use crate::threads::awaiting::{self, Operation};
 use super::queue::LoopQueue;
 use super::sleeping;
 use super::sockets::{self, SocketCall};
+use super::streams;
 use super::synchronization::{LoopEvent, LoopLock, LoopSemaphore};
 use super::timeouts::Timeout;
 
@@ -40,6 +42,7 @@ pub enum Attempt {
     Put,
     Sleep,
     Socket(sockets::Operation),
+    Stream(streams::Operation),
     EnterTimeout,
     /// Of what threads share.
     Shared(Operation),
@@ -76,6 +79,7 @@ impl Attempt {
             Self::Put => "Queue.put",
             Self::Sleep => "sleep",
             Self::Socket(operation) => operation.name(),
+            Self::Stream(operation) => operation.name(),
             Self::EnterTimeout => "Timeout.__aenter__",
             Self::Shared(operation) => operation.name(),
         }
@@ -93,6 +97,7 @@ impl Attempt {
             | Self::Put
             | Self::Sleep
             | Self::Socket(_)
+            | Self::Stream(_)
             | Self::EnterTimeout => py.None().into_bound(py),
             Self::Shared(operation) => operation.usual_result(py),
         }
@@ -113,6 +118,7 @@ impl Attempt {
             Self::Put => LoopQueue::begin_to_put(of.cast()?, argument.unwrap_or(of)),
             Self::Sleep => sleeping::begin(slf, of),
             Self::Socket(operation) => SocketCall::begin(of.cast()?, operation),
+            Self::Stream(operation) => operation.begin(of, argument, &slf.get().progress),
             Self::EnterTimeout => Timeout::enter(of.cast()?).map(|()| Step::Over(of.clone())),
             Self::Shared(operation) => operation.begin(of, argument),
         }
@@ -132,6 +138,7 @@ impl Attempt {
             Self::WaitForEvent => LoopEvent::go_on(of.cast()?, future),
             // Another may have been faster.
             Self::Get | Self::Put | Self::Socket(_) | Self::EnterTimeout => self.begin(slf, of, argument),
+            Self::Stream(operation) => operation.go_on(of, argument, future, &slf.get().progress),
             Self::Sleep => Ok(argument.map_or(Step::Done, |result| Step::Over(result.clone()))),
             Self::Shared(_) => awaiting::go_on(of),
         }
@@ -174,6 +181,7 @@ impl Attempt {
                 SocketCall::give_up(of.cast()?, operation, future);
                 Ok(())
             }
+            Self::Stream(operation) => operation.give_up(of, future),
             // It never waits.
             Self::EnterTimeout => Ok(()),
             Self::Shared(_) => awaiting::give_up(of),
@@ -202,6 +210,8 @@ enum Stage {
 pub struct LazyCoroutine {
     attempt: Attempt,
     stage: Attached<Stage>,
+    /// How far a search has come.
+    progress: AtomicUsize,
 }
 
 static FREE: FreeList = FreeList::new(64);
@@ -222,7 +232,7 @@ impl LazyCoroutine {
         let py = of.py();
         let argument = argument.map(|argument| argument.clone().unbind());
         let stage = Attached::new(Stage::New(of.clone().unbind(), argument));
-        freelist::object(py, Self { attempt, stage })
+        freelist::object(py, Self { attempt, stage, progress: AtomicUsize::new(0) })
     }
 
     /// The lock that it waits for, if that is what it does.

@@ -16,10 +16,12 @@ use crate::base::attached::Attached;
 use crate::base::calls;
 
 use super::buffer::{Access, Buffer};
+use super::creating::Found;
 use super::descriptors::{Direction, Watcher};
 use super::event_loop::EventLoop;
 use super::handle::ends_loop;
 use super::kernel::{is_again, receive, send, size_of_call};
+use super::stream_protocol::StreamReaderProtocol;
 
 /// So many writes to a connection that is lost are passed over in silence: as in the standard library.
 const SILENT_WRITES: u32 = 5;
@@ -42,6 +44,8 @@ struct State {
     protocol: Option<Py<PyAny>>,
     /// Whether the protocol gives the buffer to read into.
     is_buffered: bool,
+    /// Whether it is that of a stream of tress's.
+    is_stream: bool,
     context: Option<Py<PyAny>>,
     /// Whether that is one that the maker of the connection gave.
     has_given_context: bool,
@@ -116,7 +120,19 @@ impl State {
     }
 }
 
+static OWN: Found = Found::new("tress.asyncio._socket_transport", "SocketTransport");
+
 impl SocketTransport {
+    /// As one, if it is of the public class itself, and no subclass of it.
+    pub fn own<'a, 'py>(any: &'a Bound<'py, PyAny>) -> PyResult<Option<&'a Bound<'py, Self>>> {
+        let is_own = any.get_type().is(OWN.get(any.py())?);
+        Ok(if is_own { any.cast().ok() } else { None })
+    }
+
+    pub fn is_closing(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.is_closing)
+    }
+
     fn owner<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, EventLoop>> {
         let owner = self.state.with(py, |state| state.owner.as_ref().map(|owner| owner.clone_ref(py)));
         owner
@@ -295,9 +311,9 @@ impl SocketTransport {
         let reading = this.state.with(py, |state| {
             let reads = state.lost == 0 && !state.is_paused && !state.is_closing;
             let protocol = state.protocol.as_ref().map(|protocol| protocol.clone_ref(py));
-            reads.then_some((state.fd, protocol, state.is_buffered))
+            reads.then_some((state.fd, protocol, state.is_buffered, state.is_stream))
         });
-        let Some((fd, Some(protocol), is_buffered)) = reading else { return Ok(()) };
+        let Some((fd, Some(protocol), is_buffered, is_stream)) = reading else { return Ok(()) };
         let protocol = protocol.into_bound(py);
         if is_buffered {
             return Self::read_into_buffer(slf, fd, &protocol);
@@ -316,9 +332,14 @@ impl SocketTransport {
         if data.as_bytes().is_empty() {
             return calls::method(slf, intern!(py, "_read_ready__on_eof"), None).map(drop);
         }
-        let told = calls::method(&protocol, intern!(py, "data_received"), Some(data.as_any().as_borrowed()));
+        let told = if is_stream {
+            StreamReaderProtocol::receive(protocol.cast()?, data)
+        } else {
+            let name = intern!(py, "data_received");
+            calls::method(&protocol, name, Some(data.as_any().as_borrowed())).map(drop)
+        };
         match told {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(error) if ends_loop(py, &error) => Err(error),
             Err(error) => {
                 let error = error.into_value(py).into_bound(py).into_any();
@@ -424,7 +445,7 @@ impl SocketTransport {
     }
 
     /// Writes `data`, as much as the kernel takes at once; the rest follows when there is room.
-    fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         let bytes = bytes_of(data)?;
         if !Self::may_write(slf, "write")? || bytes.as_bytes().is_empty() {
@@ -640,16 +661,16 @@ impl SocketTransport {
 
     #[setter(_protocol)]
     fn set_protocol_attribute(&self, py: Python<'_>, protocol: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        let is_buffered = match &protocol {
-            None => false,
+        let (is_buffered, is_stream) = match &protocol {
+            None => (false, false),
             Some(protocol) => {
                 let buffered =
                     py.import(intern!(py, "asyncio.protocols"))?.getattr(intern!(py, "BufferedProtocol"))?;
-                protocol.is_instance(&buffered)?
+                (protocol.is_instance(&buffered)?, StreamReaderProtocol::is_own(protocol)?)
             }
         };
         let replaced = self.state.with(py, |state| {
-            state.is_buffered = is_buffered;
+            (state.is_buffered, state.is_stream) = (is_buffered, is_stream);
             std::mem::replace(&mut state.protocol, protocol.map(Bound::unbind))
         });
         drop(replaced);
