@@ -312,6 +312,33 @@ class SocketTransport:
     def _clear_buffer(self) -> None: ...
     def _buffer_len(self) -> int: ...
 
+# coroutines/tls.rs
+class TlsProtocol:
+    _state: Any
+    _sslobj: Any
+    _incoming: Any
+    _outgoing: Any
+    _transport: Any
+    _app_protocol: Any
+    _write_backlog: Any
+    _app_protocol_is_buffer: bool
+    _write_buffer_size: int
+    _ssl_writing_paused: bool
+    _ssl_reading_paused: bool
+    _app_writing_paused: bool
+    _app_reading_paused: bool
+    _outgoing_high_water: int
+    _outgoing_low_water: int
+    _incoming_high_water: int
+    _incoming_low_water: int
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def _do_read(self) -> None: ...
+    def _write_appdata(
+        self, list_of_data: Iterable[bytes | bytearray | memoryview[Any]]
+    ) -> None: ...
+    def _write(self, data: bytes | bytearray | memoryview[Any]) -> None: ...
+    def _process_outgoing(self) -> None: ...
+
 # processes/slot.rs
 @final
 class Slot:

@@ -60,6 +60,8 @@ mod _native {
     #[pymodule_export]
     use crate::coroutines::timeouts::Timeout;
     #[pymodule_export]
+    use crate::coroutines::tls::TlsProtocol;
+    #[pymodule_export]
     use crate::coroutines::transport::SocketTransport;
     #[pymodule_export]
     use crate::processes::condition::SharedCondition;

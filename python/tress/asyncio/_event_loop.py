@@ -25,6 +25,7 @@ from tress import _native
 from tress.asyncio import _loops
 from tress.asyncio._coroutine_function import coroutine_function
 from tress.asyncio._socket_transport import SocketTransport
+from tress.asyncio._tls import TlsProtocol, is_upgradable, move_what_was_read
 from tress.concurrent.futures.thread import ThreadPoolExecutor
 
 TYPE_CHECKING = False
@@ -175,6 +176,75 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
             )
         self._ensure_fd_no_transport(sock)
         return SocketTransport(self, sock, protocol, waiter, extra, server, **options)
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket,
+        protocol: Any,
+        sslcontext: Any,
+        waiter: Any = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: Any = None,
+        server: Any = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        **options: Any,  # a context, from Python 3.15 on
+    ) -> Any:
+        timeouts = {
+            "ssl_handshake_timeout": ssl_handshake_timeout,
+            "ssl_shutdown_timeout": ssl_shutdown_timeout,
+        }
+        sides = {"server_side": server_side, "server_hostname": server_hostname}
+        if self._debug:
+            about = {"extra": extra, "server": server}
+            return super()._make_ssl_transport(
+                rawsock, protocol, sslcontext, waiter, **about, **sides, **timeouts, **options
+            )
+        self._ensure_fd_no_transport(rawsock)
+        tls = TlsProtocol(self, protocol, sslcontext, waiter, **sides, **timeouts)
+        SocketTransport(self, rawsock, tls, None, extra, server, **options)
+        return tls._app_transport
+
+    async def start_tls(
+        self,
+        transport: Any,
+        protocol: Any,
+        sslcontext: Any,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Any:
+        """Encrypt a connection from now on, and return the transport that stands for it then."""
+        options = {
+            "server_side": server_side,
+            "server_hostname": server_hostname,
+            "ssl_handshake_timeout": ssl_handshake_timeout,
+            "ssl_shutdown_timeout": ssl_shutdown_timeout,
+        }
+        if self._debug or not is_upgradable(transport, sslcontext):
+            return await super().start_tls(transport, protocol, sslcontext, **options)
+        waiter = self.create_future()
+        tls = TlsProtocol(self, protocol, sslcontext, waiter, call_connection_made=False, **options)
+        transport.pause_reading()  # until the protocol knows of its connection
+        if server_side:
+            move_what_was_read(protocol, tls)
+        transport.set_protocol(tls)
+        begins = self.call_soon(tls.connection_made, transport)
+        reads = self.call_soon(transport.resume_reading)
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            begins.cancel()
+            reads.cancel()
+            raise
+        finally:
+            del waiter  # its exception has this frame
+        return tls._app_transport
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[..., Any], *args: Any

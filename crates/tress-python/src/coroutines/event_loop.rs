@@ -546,6 +546,17 @@ impl EventLoop {
         drop(forgotten);
     }
 
+    /// Room for what is read, for whoever calls into Python with it: to be given back.
+    pub fn take_scratch(&self, py: Python<'_>) -> Vec<u8> {
+        let mut scratch = self.scratch.with(py, std::mem::take);
+        scratch.resize(LONGEST_READ, 0);
+        scratch
+    }
+
+    pub fn give_scratch_back(&self, py: Python<'_>, scratch: Vec<u8>) {
+        self.scratch.with(py, |place| *place = scratch);
+    }
+
     /// Runs `f` with room for what is read.
     pub fn with_scratch<T>(&self, py: Python<'_>, f: impl FnOnce(&mut [u8]) -> T) -> T {
         self.scratch.with(py, |scratch| {

@@ -22,6 +22,7 @@ use super::event_loop::EventLoop;
 use super::handle::ends_loop;
 use super::kernel::{is_again, receive, send, size_of_call};
 use super::stream_protocol::StreamReaderProtocol;
+use super::tls::TlsProtocol;
 
 /// So many writes to a connection that is lost are passed over in silence: as in the standard library.
 const SILENT_WRITES: u32 = 5;
@@ -316,7 +317,10 @@ impl SocketTransport {
         let Some((fd, Some(protocol), is_buffered, is_stream)) = reading else { return Ok(()) };
         let protocol = protocol.into_bound(py);
         if is_buffered {
-            return Self::read_into_buffer(slf, fd, &protocol);
+            return match protocol.cast::<TlsProtocol>() {
+                Ok(tls) if tls.get().takes(py) => Self::read_records(slf, fd, tls),
+                _ => Self::read_into_buffer(slf, fd, &protocol),
+            };
         }
         let received = this.owner(py)?.get().with_scratch(py, |scratch| {
             receive(fd, scratch).map(|count| PyBytes::new(py, &scratch[..count]))
@@ -348,14 +352,31 @@ impl SocketTransport {
         }
     }
 
+    /// An error that the protocol has raised ends the connection.
+    fn protocol_failed(slf: &Bound<'_, Self>, error: PyErr, message: &str) -> PyResult<()> {
+        let py = slf.py();
+        if ends_loop(py, &error) {
+            return Err(error);
+        }
+        Self::fatal(slf, error.into_value(py).into_bound(py).into_any(), message)
+    }
+
+    /// For TLS, by way of the loop's room.
+    fn read_records(slf: &Bound<'_, Self>, fd: RawFd, tls: &Bound<'_, TlsProtocol>) -> PyResult<()> {
+        let py = slf.py();
+        let owner = slf.get().owner(py)?;
+        let mut scratch = owner.get().take_scratch(py);
+        let received = receive(fd, &mut scratch);
+        let taken = match received {
+            Ok(count) if count > 0 => tls.get().take(py, &scratch[..count]),
+            _ => Ok(()),
+        };
+        owner.get().give_scratch_back(py, scratch);
+        Self::has_received(slf, received, |count| taken.and_then(|()| TlsProtocol::go_on(tls, count)))
+    }
+
     fn read_into_buffer(slf: &Bound<'_, Self>, fd: RawFd, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let fatal = |error: PyErr, message| {
-            if ends_loop(py, &error) {
-                return Err(error);
-            }
-            Self::fatal(slf, error.into_value(py).into_bound(py).into_any(), message)
-        };
         let any_size = (-1).into_bound_py_any(py)?;
         let given = calls::method(protocol, intern!(py, "get_buffer"), Some(any_size.as_borrowed()))
             .and_then(|given| {
@@ -366,26 +387,37 @@ impl SocketTransport {
             });
         let given = match given {
             Ok(given) => given,
-            Err(error) => return fatal(error, "Fatal error: protocol.get_buffer() call failed."),
+            Err(error) => {
+                return Self::protocol_failed(slf, error, "Fatal error: protocol.get_buffer() call failed.");
+            }
         };
         let Ok(mut room) = Buffer::of(&given, Access::Write) else {
             let error = PyTypeError::new_err(format!(
                 "recv_into() argument 1 must be read-write bytes-like object, not {}",
                 given.get_type().name()?
             ));
-            return fatal(error, READ_FAILED);
+            return Self::protocol_failed(slf, error, READ_FAILED);
         };
         let received = receive(fd, room.bytes_mut());
         drop(room);
+        Self::has_received(slf, received, |count| {
+            let count = count.into_bound_py_any(py)?;
+            calls::method(protocol, intern!(py, "buffer_updated"), Some(count.as_borrowed())).map(drop)
+        })
+    }
+
+    /// What follows when a buffer has been read into, of which `tell` tells the protocol.
+    fn has_received(
+        slf: &Bound<'_, Self>,
+        received: io::Result<usize>,
+        tell: impl FnOnce(usize) -> PyResult<()>,
+    ) -> PyResult<()> {
+        let py = slf.py();
         match received {
             Ok(0) => calls::method(slf, intern!(py, "_read_ready__on_eof"), None).map(drop),
-            Ok(count) => {
-                let count = count.into_bound_py_any(py)?;
-                match calls::method(protocol, intern!(py, "buffer_updated"), Some(count.as_borrowed())) {
-                    Ok(_) => Ok(()),
-                    Err(error) => fatal(error, "Fatal error: protocol.buffer_updated() call failed."),
-                }
-            }
+            Ok(count) => tell(count).or_else(|error| {
+                Self::protocol_failed(slf, error, "Fatal error: protocol.buffer_updated() call failed.")
+            }),
             Err(error) if is_again(&error) => Ok(()),
             Err(error) => {
                 let error = Self::os_error(py, &error)?;
