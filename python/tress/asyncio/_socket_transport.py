@@ -50,11 +50,28 @@ class SocketTransport(_native.SocketTransport):
 
     @property
     def _buffer(self) -> _Buffer:
+        self._write_gathered()
         return _Buffer(self)
 
     @_buffer.setter
     def _buffer(self, _: object) -> None:
         """The standard library's own, which is not used."""
+
+    # What was only gathered has failed, or is sent, before the state of the connection changes.
+
+    def close(self) -> None:
+        """Close the connection, once all that was written is sent."""
+        self._write_gathered()
+        _StandardTransport.close(self)
+
+    def write_eof(self) -> None:
+        """Write no more; the end is sent after what was written."""
+        self._write_gathered()
+        _StandardTransport.write_eof(self)
+
+    def _force_close(self, exc: BaseException | None) -> None:
+        self._write_gathered()
+        _StandardTransport._force_close(self, exc)
 
 
 def _take_over(names: set[str]) -> None:
@@ -67,4 +84,5 @@ def _take_over(names: set[str]) -> None:
                 setattr(SocketTransport, name, value)
 
 
+_native.own_methods(SocketTransport, _native.SocketTransport)
 _take_over({*vars(SocketTransport), *vars(_native.SocketTransport)})

@@ -30,6 +30,7 @@ use super::pending::PendingTasks;
 use super::ready::{self, Entry, Pending};
 use super::sockets;
 use super::steps;
+use super::transport::SocketTransport;
 use crate::base::attached::Attached;
 use crate::base::calls;
 
@@ -94,6 +95,9 @@ pub struct EventLoop {
     events: Attached<Events>,
     /// What connections read into first; made when it is needed.
     scratch: Attached<Vec<u8>>,
+    /// Connections that write when the present call has ended; the flag says whether there are any.
+    gathering: Attached<Vec<Py<SocketTransport>>>,
+    is_gathering: AtomicBool,
     /// None once it is closed.
     poller: Attached<Option<Arc<Poller>>>,
     task_factory: Attached<Option<Py<PyAny>>>,
@@ -350,6 +354,9 @@ impl EventLoop {
     /// One turn: looks at the descriptors, or sleeps if there is nothing to call, and then makes the calls that are ready.
     fn turn(slf: &Bound<'_, Self>, poller: &Poller, is_first: bool) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
+        if this.is_gathering.load(Ordering::Relaxed) {
+            Self::write_gathered(slf)?; // in a turn within a call
+        }
         let has_timers = this.drop_cancelled(py)?;
         let has_ready = !this.ready.with(py, |ready| ready.is_empty());
         if has_ready || this.is_stopping.load(Ordering::Relaxed) {
@@ -376,9 +383,50 @@ impl EventLoop {
         for _ in 0..count {
             let Some(entry) = this.pop(py) else { break };
             this.calls.store(this.calls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-            entry.run(slf)?;
+            let ran = entry.run(slf);
+            if this.is_gathering.load(Ordering::Relaxed) {
+                Self::write_gathered(slf)?;
+            }
+            ran?;
         }
         Ok(())
+    }
+
+    /// The number of the call that it is in the middle of; None while it looks for what to call, or sleeps.
+    #[inline]
+    pub fn call_in_progress(&self) -> Option<u64> {
+        self.is_calling.load(Ordering::Relaxed).then(|| self.calls.load(Ordering::Relaxed))
+    }
+
+    /// When it last looked at the descriptors.
+    pub fn looked_at_ns(&self) -> u64 {
+        self.looked_at_ns.load(Ordering::Relaxed)
+    }
+
+    /// The connection has something to write when the present call has ended.
+    pub fn note_gathering(&self, py: Python<'_>, transport: &Bound<'_, SocketTransport>) {
+        self.gathering.with(py, |gathering| gathering.push(transport.clone().unbind()));
+        self.is_gathering.store(true, Ordering::Relaxed);
+    }
+
+    /// Has the connections write what they have gathered.
+    #[cold]
+    fn write_gathered(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        let mut written = Ok(());
+        // What they call when it fails may have others gather.
+        while this.is_gathering.swap(false, Ordering::Relaxed) {
+            let mut gathering = this.gathering.with(py, std::mem::take);
+            for transport in gathering.drain(..) {
+                written = written.and(SocketTransport::write_gathered(&transport.into_bound(py)));
+            }
+            this.gathering.with(py, |place| {
+                if place.is_empty() {
+                    std::mem::swap(place, &mut gathering);
+                }
+            });
+        }
+        written
     }
 
     /// Drops the cancelled timers that come first; whether there are others.
@@ -616,6 +664,8 @@ impl EventLoop {
             descriptors: Attached::new(Descriptors::default()),
             events: Attached::new(Events::new()),
             scratch: Attached::new(Vec::new()),
+            gathering: Attached::new(Vec::new()),
+            is_gathering: AtomicBool::new(false),
             poller: Attached::new(Some(Arc::new(Poller::new().or_raise()?))),
             task_factory: Attached::new(None),
             named: Attached::new(None),
@@ -839,7 +889,7 @@ impl EventLoop {
 
     /// The number of the call that it is in the middle of; None while it looks for what to call, or sleeps.
     fn _call_in_progress(&self) -> Option<u64> {
-        self.is_calling.load(Ordering::Relaxed).then(|| self.calls.load(Ordering::Relaxed))
+        self.call_in_progress()
     }
 
     /// A callback has been called in another way than by the loop's own.
@@ -961,6 +1011,8 @@ impl EventLoop {
         self.descriptors.collected(|descriptors| descriptors.traverse(&visit)).unwrap_or(Ok(()))?;
         self.task_factory.collected(|factory| visit.call(&*factory)).unwrap_or(Ok(()))?;
         self.named.collected(|named| visit.call(&*named)).unwrap_or(Ok(()))?;
+        let gathering = self.gathering.collected(|all| all.iter().try_for_each(|one| visit.call(one)));
+        gathering.unwrap_or(Ok(()))?;
         self.pending_tasks.traverse(&visit)?;
         let timers = self.timers.collected(|timers| {
             timers.values().try_for_each(|timer| match timer {

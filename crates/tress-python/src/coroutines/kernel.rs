@@ -25,3 +25,17 @@ pub fn receive(fd: RawFd, room: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most so many bytes to there, which are borrowed for the call.
     size_of_call(unsafe { libc::recv(fd, room.as_mut_ptr().cast(), room.len(), libc::MSG_DONTWAIT) })
 }
+
+/// Sends as much of the pieces as there is room for, in their order.
+///
+/// # Safety
+/// Each piece is memory that may be read during the call.
+pub unsafe fn send_all(fd: RawFd, pieces: &[libc::iovec]) -> io::Result<usize> {
+    // SAFETY: a message without an address or ancillary data is all zeros.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = pieces.as_ptr().cast_mut();
+    message.msg_iovlen = pieces.len();
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: the kernel reads the message and the pieces, which the caller answers for, and does not write to them.
+    size_of_call(unsafe { libc::sendmsg(fd, &raw const message, flags) })
+}

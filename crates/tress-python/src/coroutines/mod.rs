@@ -13,6 +13,7 @@ pub mod gather;
 pub mod handle;
 pub mod kernel;
 pub mod lazy;
+pub mod outgoing;
 pub mod owner;
 pub mod pending;
 pub mod queue;

@@ -3,7 +3,6 @@
 //! The public class is a Python class on top of this one and of the standard library's transport. That one has everything that is not
 //! hot, and works on the state here: the attributes of its own names.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
 
@@ -20,23 +19,17 @@ use super::creating::Found;
 use super::descriptors::{Direction, Watcher};
 use super::event_loop::EventLoop;
 use super::handle::ends_loop;
-use super::kernel::{is_again, receive, send, size_of_call};
+use super::kernel::{is_again, receive, send};
+use super::outgoing::{Outgoing, Way, Written};
 use super::stream_protocol::StreamReaderProtocol;
 use super::tls::TlsProtocol;
 
 /// So many writes to a connection that is lost are passed over in silence: as in the standard library.
 const SILENT_WRITES: u32 = 5;
 
+const WRITE_FAILED: &str = "Fatal write error on socket transport";
+
 const READ_FAILED: &str = "Fatal read error on socket transport";
-
-/// As many pieces as the kernel takes in one call.
-const MOST_PIECES: usize = 1024;
-
-/// Bytes that are to be written.
-struct Chunk {
-    bytes: Py<PyBytes>,
-    written: usize,
-}
 
 #[derive(Default)]
 struct State {
@@ -50,9 +43,7 @@ struct State {
     context: Option<Py<PyAny>>,
     /// Whether that is one that the maker of the connection gave.
     has_given_context: bool,
-    chunks: VecDeque<Chunk>,
-    /// How many bytes those are.
-    size: usize,
+    outgoing: Outgoing,
     high_water: usize,
     low_water: usize,
     /// Above 0 the connection is lost; it counts the writes since.
@@ -69,56 +60,6 @@ struct State {
 #[pyclass(module = "tress._native", frozen, subclass, weakref)]
 pub struct SocketTransport {
     state: Attached<State>,
-}
-
-/// What came of an attempt to write.
-enum Written {
-    All,
-    Part,
-    Failed(io::Error),
-}
-
-impl State {
-    fn push(&mut self, bytes: Py<PyBytes>, written: usize, len: usize) {
-        self.size += len - written;
-        self.chunks.push_back(Chunk { bytes, written });
-    }
-
-    /// Writes what the kernel takes; the chunks that are done with are for the caller to drop.
-    fn flush(&mut self, py: Python<'_>) -> (Written, Vec<Chunk>) {
-        let pieces: Vec<libc::iovec> = self
-            .chunks
-            .iter()
-            .take(MOST_PIECES)
-            .map(|chunk| {
-                let bytes = &chunk.bytes.as_bytes(py)[chunk.written..];
-                libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
-            })
-            .collect();
-        // SAFETY: a message without an address or ancillary data is all zeros.
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        message.msg_iov = pieces.as_ptr().cast_mut();
-        message.msg_iovlen = pieces.len();
-        // SAFETY: the kernel reads the pieces, which are of objects that the chunks keep alive, and does not write to them.
-        let sent = size_of_call(unsafe { libc::sendmsg(self.fd, &raw const message, libc::MSG_NOSIGNAL) });
-        let mut sent = match sent {
-            Ok(sent) => sent,
-            Err(error) if is_again(&error) => 0,
-            Err(error) => return (Written::Failed(error), Vec::new()),
-        };
-        self.size -= sent;
-        let mut done = Vec::new();
-        while let Some(first) = self.chunks.front_mut() {
-            let left = first.bytes.as_bytes(py).len() - first.written;
-            if left > sent {
-                first.written += sent;
-                break;
-            }
-            sent -= left;
-            done.extend(self.chunks.pop_front());
-        }
-        (if self.chunks.is_empty() { Written::All } else { Written::Part }, done)
-    }
 }
 
 static OWN: Found = Found::new("tress.asyncio._socket_transport", "SocketTransport");
@@ -186,8 +127,10 @@ impl SocketTransport {
     /// There is more to write than is good: tells the protocol.
     fn pause_if_full(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let is_full =
-            slf.get().state.with(py, |state| state.size > state.high_water && !state.is_protocol_paused);
+        let is_full = slf
+            .get()
+            .state
+            .with(py, |state| state.outgoing.size() > state.high_water && !state.is_protocol_paused);
         if is_full {
             calls::method(slf, intern!(py, "_maybe_pause_protocol"), None)?;
         }
@@ -198,10 +141,67 @@ impl SocketTransport {
     #[cold]
     fn keep(slf: &Bound<'_, Self>, bytes: Bound<'_, PyBytes>, written: usize) -> PyResult<()> {
         let py = slf.py();
-        let len = bytes.as_bytes().len();
-        slf.get().state.with(py, |state| state.push(bytes.unbind(), written, len));
+        slf.get().state.with(py, |state| state.outgoing.push(bytes, written));
         Self::watch(slf, Direction::Write, true)?;
         Self::pause_if_full(slf)
+    }
+
+    /// What to do with a write of so many bytes.
+    #[inline]
+    fn way(&self, py: Python<'_>, len: usize) -> Way {
+        self.state.with(py, |state| {
+            let owner = state.owner.as_ref().map(Py::get);
+            let call = owner.and_then(EventLoop::call_in_progress);
+            state.outgoing.way(len, call, || owner.map_or(0, EventLoop::looked_at_ns))
+        })
+    }
+
+    /// Adds to what is to be written.
+    fn add<'py>(
+        slf: &Bound<'py, Self>,
+        way: Way,
+        chunks: impl Iterator<Item = Bound<'py, PyBytes>>,
+    ) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        if way == Way::Gather {
+            let owner = this.owner(py)?;
+            this.state.with(py, |state| state.outgoing.gather());
+            owner.get().note_gathering(py, slf);
+        }
+        let is_enough = this.state.with(py, |state| {
+            chunks.for_each(|bytes| state.outgoing.push(bytes, 0));
+            state.outgoing.is_gathered().then(|| state.outgoing.is_enough(state.high_water))
+        });
+        match is_enough {
+            Some(false) => Ok(()),
+            Some(true) => Self::write_gathered(slf),
+            None => Self::pause_if_full(slf),
+        }
+    }
+
+    /// Writes what was only gathered.
+    ///
+    /// # Errors
+    /// What ends the loop.
+    pub fn write_gathered(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        let flushed = this
+            .state
+            .with(py, |state| state.outgoing.end_gathering().then(|| state.outgoing.flush(py, state.fd)));
+        let Some((written, done)) = flushed else { return Ok(()) };
+        drop(done);
+        match written {
+            Written::All => Ok(()),
+            Written::Part => {
+                Self::watch(slf, Direction::Write, true)?;
+                Self::pause_if_full(slf)
+            }
+            Written::Failed(error) => Self::in_context(slf, |slf| {
+                this.drop_chunks(py);
+                let error = Self::os_error(py, &error)?;
+                Self::fatal(slf, error, WRITE_FAILED)
+            }),
+        }
     }
 
     /// The descriptor can be written to.
@@ -214,9 +214,10 @@ impl SocketTransport {
 
     fn write_now(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
-        let flushed = this
-            .state
-            .with(py, |state| (state.lost == 0 && !state.chunks.is_empty()).then(|| state.flush(py)));
+        let flushed = this.state.with(py, |state| {
+            let writes = state.lost == 0 && !state.outgoing.is_empty();
+            writes.then(|| state.outgoing.flush(py, state.fd))
+        });
         let Some((written, done)) = flushed else { return Ok(()) };
         drop(done);
         match written {
@@ -224,7 +225,7 @@ impl SocketTransport {
                 Self::watch(slf, Direction::Write, false)?;
                 this.drop_chunks(py);
                 let error = Self::os_error(py, &error)?;
-                Self::fatal(slf, error.clone(), "Fatal write error on socket transport")?;
+                Self::fatal(slf, error.clone(), WRITE_FAILED)?;
                 if let Some(waiter) = this.empty_waiter(py) {
                     waiter.call_method1(py, intern!(py, "set_exception"), (error,))?;
                 }
@@ -232,12 +233,13 @@ impl SocketTransport {
             }
             Written::All | Written::Part => {}
         }
-        let is_low = this.state.with(py, |state| state.is_protocol_paused && state.size <= state.low_water);
+        let is_low =
+            this.state.with(py, |state| state.is_protocol_paused && state.outgoing.size() <= state.low_water);
         if is_low {
             calls::method(slf, intern!(py, "_maybe_resume_protocol"), None)?; // which may write
         }
         let (is_empty, ends, is_eof) = this.state.with(py, |state| {
-            let is_empty = state.chunks.is_empty();
+            let is_empty = state.outgoing.is_empty();
             let ends = is_empty && state.is_closing && state.lost == 0;
             state.lost += u32::from(ends);
             (is_empty, ends, state.is_eof)
@@ -262,10 +264,7 @@ impl SocketTransport {
     }
 
     pub fn drop_chunks(&self, py: Python<'_>) {
-        let chunks = self.state.with(py, |state| {
-            state.size = 0;
-            std::mem::take(&mut state.chunks)
-        });
+        let chunks = self.state.with(py, |state| state.outgoing.take());
         drop(chunks);
     }
 
@@ -279,7 +278,7 @@ impl SocketTransport {
 
     /// Runs `f` in the context in which the transport was made; what is no end of the loop goes to its exception handler.
     #[inline]
-    fn in_context(slf: &Bound<'_, Self>, f: fn(&Bound<'_, Self>) -> PyResult<()>) -> PyResult<()> {
+    fn in_context(slf: &Bound<'_, Self>, f: impl FnOnce(&Bound<'_, Self>) -> PyResult<()>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         let context =
             this.state.with(py, |state| state.context.as_ref().map(|context| context.clone_ref(py)));
@@ -483,19 +482,18 @@ impl SocketTransport {
         if !Self::may_write(slf, "write")? || bytes.as_bytes().is_empty() {
             return Ok(());
         }
-        let fd = this.state.with(py, |state| state.chunks.is_empty().then_some(state.fd));
-        let Some(fd) = fd else {
-            let len = bytes.as_bytes().len();
-            this.state.with(py, |state| state.push(bytes.unbind(), 0, len));
-            return Self::pause_if_full(slf);
-        };
+        match this.way(py, bytes.as_bytes().len()) {
+            Way::Now => {}
+            way => return Self::add(slf, way, std::iter::once(bytes)),
+        }
+        let fd = this.state.with(py, |state| state.fd);
         match send(fd, bytes.as_bytes()) {
             Ok(sent) if sent == bytes.as_bytes().len() => Ok(()),
             Ok(sent) => Self::keep(slf, bytes, sent),
             Err(error) if is_again(&error) => Self::keep(slf, bytes, 0),
             Err(error) => {
                 let error = Self::os_error(py, &error)?;
-                Self::fatal(slf, error, "Fatal write error on socket transport")
+                Self::fatal(slf, error, WRITE_FAILED)
             }
         }
     }
@@ -511,26 +509,27 @@ impl SocketTransport {
         if !Self::may_write(slf, "writelines")? || chunks.is_empty() {
             return Ok(());
         }
-        let was_empty = this.state.with(py, |state| {
-            let was_empty = state.chunks.is_empty();
-            for bytes in chunks {
-                let len = bytes.as_bytes().len();
-                state.push(bytes.unbind(), 0, len);
-            }
-            was_empty
-        });
-        if was_empty {
-            Self::write_now(slf)?;
-            if this.state.with(py, |state| !state.chunks.is_empty()) {
-                Self::watch(slf, Direction::Write, true)?;
-            }
+        let way = this.way(py, chunks.iter().map(|bytes| bytes.as_bytes().len()).sum());
+        if way != Way::Now {
+            return Self::add(slf, way, chunks.into_iter());
+        }
+        this.state.with(py, |state| chunks.into_iter().for_each(|bytes| state.outgoing.push(bytes, 0)));
+        Self::write_now(slf)?;
+        if this.state.with(py, |state| !state.outgoing.is_empty()) {
+            Self::watch(slf, Direction::Write, true)?;
         }
         Self::pause_if_full(slf)
     }
 
     /// How many bytes are still to be written.
-    fn get_write_buffer_size(&self, py: Python<'_>) -> usize {
-        self.state.with(py, |state| state.size)
+    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Self::write_gathered(slf)?;
+        Ok(slf.get().state.with(slf.py(), |state| state.outgoing.size()))
+    }
+
+    /// Writes what was only gathered: to be called before whatever depends on what is still to be written.
+    fn _write_gathered(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::write_gathered(slf)
     }
 
     fn _read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -552,7 +551,7 @@ impl SocketTransport {
     }
 
     fn _buffer_len(&self, py: Python<'_>) -> usize {
-        self.state.with(py, |state| state.chunks.len())
+        self.state.with(py, |state| state.outgoing.len())
     }
 
     // The state, by the standard library's names.
