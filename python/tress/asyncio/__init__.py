@@ -20,6 +20,7 @@ if not TYPE_CHECKING:  # the types are the standard library's
     from tress.asyncio._locks import BoundedSemaphore, Event, Lock, Semaphore
     from tress.asyncio._queues import LifoQueue, PriorityQueue, Queue, QueueShutDown
     from tress.asyncio._sleep import sleep
+    from tress.asyncio._task_group import TaskGroup
     from tress.asyncio._timeouts import Timeout, timeout, timeout_at, wait_for
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Runner",
     "SelectorEventLoop",
     "Semaphore",
+    "TaskGroup",
     "Timeout",
     "create_task",
     "gather",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio.taskgroups import TaskGroup as TaskGroup
 from asyncio.tasks import create_task as create_task, gather as gather
 from asyncio.timeouts import Timeout as Timeout
 

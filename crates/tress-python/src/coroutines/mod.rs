@@ -3,6 +3,7 @@
 pub mod buffer;
 pub mod creating;
 pub mod cycle;
+pub mod deque;
 pub mod descriptors;
 pub mod event_loop;
 pub mod fast;
@@ -19,6 +20,7 @@ pub mod sleeping;
 pub mod sockets;
 pub mod steps;
 pub mod synchronization;
+pub mod task_group;
 pub mod tasks;
 pub mod timeouts;
 pub mod transport;

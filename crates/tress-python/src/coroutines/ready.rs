@@ -10,6 +10,7 @@ use crate::base::calls;
 use super::descriptors::{Direction, Watcher};
 use super::event_loop::EventLoop;
 use super::handle::{Arguments, Handle, call_in, ends_loop};
+use super::steps;
 use super::transport::SocketTransport;
 use super::waiting;
 
@@ -63,7 +64,10 @@ impl Entry {
             // Bound, as they are dropped without a look whether this thread is attached.
             Self::Handle(handle) => Handle::run(&handle.into_bound(py)),
             Self::Bare { callback, arguments, context } => {
-                let called = call_in(context.bind_borrowed(py), callback.bind_borrowed(py), &arguments);
+                let called = match steps::count_only(callback.bind_borrowed(py), &arguments) {
+                    Ok(false) => call_in(context.bind_borrowed(py), callback.bind_borrowed(py), &arguments),
+                    counted => counted.map(drop),
+                };
                 owner.get().note_called(callback.bind_borrowed(py));
                 match called {
                     Ok(()) => {

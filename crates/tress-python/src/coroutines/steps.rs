@@ -11,6 +11,8 @@ use pyo3::ffi::{self, PyCFunctionObject, PyMethodDef, PyObject, PyTypeObject};
 use pyo3::prelude::*;
 
 use super::gather::Gathering;
+use super::handle::Arguments;
+use super::task_group::MemberEnded;
 
 /// On Python 3.11 it is named without its module.
 const STEP_NAMES: [&CStr; 2] = [c"_asyncio.TaskStepMethWrapper", c"TaskStepMethWrapper"];
@@ -18,11 +20,41 @@ const WAKE_UP_NAME: &CStr = c"task_wakeup";
 
 static STEP: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
 static GATHERING: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
+static MEMBER_ENDED: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
 static WAKE_UP: AtomicPtr<PyMethodDef> = AtomicPtr::new(ptr::null_mut());
 
-/// Has the callbacks of `gather` known; called once.
+/// Has the callbacks of `gather` and of groups known; called once.
 pub fn know_own(py: Python<'_>) {
     GATHERING.store(py.get_type::<Gathering>().as_type_ptr(), Ordering::Relaxed);
+    MEMBER_ENDED.store(py.get_type::<MemberEnded>().as_type_ptr(), Ordering::Relaxed);
+}
+
+/// Whether objects of the class are tress's own callbacks.
+#[inline]
+fn is_own(class: *mut PyTypeObject) -> bool {
+    class == GATHERING.load(Ordering::Relaxed) || class == MEMBER_ENDED.load(Ordering::Relaxed)
+}
+
+/// Makes a call of one of tress's own callbacks, where that runs nothing of the program's: most are made only to count. Otherwise
+/// nothing is done, and it is false.
+///
+/// # Errors
+/// What the look-ups raise.
+#[inline]
+pub fn count_only<'py>(callback: Borrowed<'_, 'py, PyAny>, arguments: &Arguments) -> PyResult<bool> {
+    let py = callback.py();
+    let Arguments::One(future) = arguments else { return Ok(false) };
+    let class = callback.get_type_ptr();
+    if !is_own(class) {
+        return Ok(false);
+    }
+    if let Ok(gathering) = callback.cast::<Gathering>() {
+        return gathering.get().note_end(future.bind(py));
+    }
+    match callback.cast::<MemberEnded>() {
+        Ok(ended) => ended.get().note_end(future.bind(py)),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Whether nobody keeps the handle of a call of this.
@@ -40,7 +72,7 @@ pub unsafe fn needs_no_handle(callback: *mut PyObject) -> bool {
             return definition == known || known.is_null() && is_wake_up(definition);
         }
         let known = STEP.load(Ordering::Relaxed);
-        class == known || class == GATHERING.load(Ordering::Relaxed) || known.is_null() && is_step(class)
+        class == known || is_own(class) || known.is_null() && is_step(class)
     }
 }
 
