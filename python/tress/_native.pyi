@@ -271,6 +271,19 @@ class LoopEvent:
 # coroutines/tasks.rs
 def awaited_by(coroutine: Any) -> list[Any]: ...
 
+# coroutines/task_group.rs
+class TaskGroup:
+    _entered: bool
+    _exiting: bool
+    _aborting: bool
+    _loop: Any
+    _parent_task: Any
+    _tasks: Any
+    _on_completed_fut: Any
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def create_task(self, coro: Any, **kwargs: Any) -> Any: ...
+    def _on_task_done(self, task: Any) -> None: ...
+
 # coroutines/timeouts.rs
 class Timeout:
     _state: Any

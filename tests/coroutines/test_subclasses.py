@@ -237,3 +237,29 @@ def test_what_the_class_is_called() -> None:
     loop: Any = tress.asyncio.EventLoop()
     assert repr(loop) == "<EventLoop running=False closed=False debug=False>"
     loop.close()
+
+
+@pytest.mark.parametrize("name", ["Lock", "Semaphore", "BoundedSemaphore"])
+def test_a_block_of_a_lock_calls_methods_that_are_overridden(
+    library: ModuleType, name: str
+) -> None:
+    seen = []
+
+    class Guard(getattr(library, name)):  # type: ignore[misc]
+        async def acquire(self) -> Any:
+            seen.append("acquire")
+            return await super().acquire()
+
+        def release(self) -> None:
+            seen.append("release")
+            super().release()
+
+    async def main() -> None:
+        guard = Guard()
+        async with guard:
+            assert guard.locked()
+        assert not guard.locked()
+
+    with asyncio.Runner(loop_factory=tress.asyncio.EventLoop) as runner:
+        runner.run(main())
+    assert seen == ["acquire", "release"]

@@ -56,6 +56,8 @@ mod _native {
     #[pymodule_export]
     use crate::coroutines::synchronization::{LoopEvent, LoopLock, LoopSemaphore};
     #[pymodule_export]
+    use crate::coroutines::task_group::TaskGroup;
+    #[pymodule_export]
     use crate::coroutines::tasks::awaited_by;
     #[pymodule_export]
     use crate::coroutines::timeouts::Timeout;

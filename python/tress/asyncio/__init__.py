@@ -29,6 +29,7 @@ if not TYPE_CHECKING:  # the types are the standard library's
         start_server,
         start_unix_server,
     )
+    from tress.asyncio._task_group import TaskGroup
     from tress.asyncio._timeouts import Timeout, timeout, timeout_at, wait_for
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "StreamReader",
     "StreamReaderProtocol",
     "StreamWriter",
+    "TaskGroup",
     "Timeout",
     "create_task",
     "gather",

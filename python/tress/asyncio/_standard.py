@@ -7,6 +7,7 @@ from asyncio.streams import (
     StreamReaderProtocol as StreamReaderProtocol,
     StreamWriter as StreamWriter,
 )
+from asyncio.taskgroups import TaskGroup as TaskGroup
 from asyncio.tasks import create_task as create_task, gather as gather
 from asyncio.timeouts import Timeout as Timeout
 

@@ -72,6 +72,16 @@ impl Arguments {
         }
     }
 
+    /// The argument, if there is one alone.
+    #[inline]
+    pub fn only<'a, 'py>(&'a self, py: Python<'py>) -> Option<Borrowed<'a, 'py, PyAny>> {
+        match self.view() {
+            // SAFETY: a live object, which this owns for as long as it is borrowed.
+            View::One(only) => unsafe { Some(Borrowed::from_ptr(py, only.as_ptr())) },
+            View::None | View::Many(_) => None,
+        }
+    }
+
     #[inline]
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
         if let Some(object) = self.object(py) {

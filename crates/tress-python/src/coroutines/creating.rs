@@ -31,7 +31,7 @@ impl Found {
 
 static FUTURES: Found = Found::new("asyncio", "futures");
 pub static TASKS: Found = Found::new("asyncio", "tasks");
-static NATIVE_FUTURE: Found = Found::new("_asyncio", "Future");
+pub static NATIVE_FUTURE: Found = Found::new("_asyncio", "Future");
 pub static NATIVE_TASK: Found = Found::new("_asyncio", "Task");
 static RUNNING_LOOP: Found = Found::new("asyncio.events", "_get_running_loop");
 static CREATE_TASK: Found = Found::new("tress.asyncio._standard", "create_task");
@@ -41,7 +41,7 @@ static LOOP_CLASS: Found = Found::new("tress.asyncio._event_loop", "EventLoop");
 ///
 /// # Errors
 /// What the call raises.
-fn call_named<'py>(
+pub fn call_named<'py>(
     callable: &Bound<'py, PyAny>,
     arguments: &[*mut PyObject],
     names: &Bound<'py, PyTuple>,
@@ -56,7 +56,11 @@ fn call_named<'py>(
     }
 }
 
-fn names<'py>(
+/// The names of the last arguments of a call, kept in `place`.
+///
+/// # Errors
+/// MemoryError.
+pub fn names<'py>(
     py: Python<'py>,
     place: &'static PyOnceLock<Py<PyTuple>>,
     all: &[&str],

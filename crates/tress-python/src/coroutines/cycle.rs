@@ -13,7 +13,7 @@ use crate::base::deadlock::{self, Mode};
 use super::creating::{self, Found};
 use super::lazy::LazyCoroutine;
 use super::synchronization::LoopLock;
-use super::{gather, tasks, waiting};
+use super::{future_state, gather, tasks};
 
 /// As many tasks are looked at: whoever waits for more is not held up by the search.
 const MOST_TASKS: usize = 1000;
@@ -77,7 +77,7 @@ fn what_blocks<'py>(task: &Bound<'py, PyAny>) -> PyResult<Option<Blocker<'py>>> 
         return Ok(None);
     }
     // With one that is done as well: its turn has come, or it has been cancelled.
-    let is_done = waiting::is_done(&future)?;
+    let is_done = future_state::is_done(&future)?;
     if !is_done && is_task(&future)? {
         return Ok(Some(Blocker::Task(future)));
     }
@@ -141,7 +141,7 @@ impl<'py> Search<'py> {
         // Those that have not begun are at the end.
         for child in gathered.getattr(intern!(py, "_children"))?.call_method0("__reversed__")?.try_iter()? {
             let child = child?;
-            if waiting::is_done(&child)? {
+            if future_state::is_done(&child)? {
                 continue;
             }
             let way = if is_task(&child)? { self.follow(child)? } else { Way::Out };

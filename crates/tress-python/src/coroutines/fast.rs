@@ -14,15 +14,19 @@ use super::arguments::Arguments;
 use super::event_loop::EventLoop;
 use super::handle::Handle;
 use super::lazy::{self, LazyCoroutine};
+use super::queue::LoopQueue;
 use super::sleeping;
 use super::sockets::SocketCall;
 use super::steps;
+use super::synchronization::LoopLock;
 
 static CALL_SOON: Behind = Behind::new();
 static CALL_SOON_THREADSAFE: Behind = Behind::new();
 static CALL_LATER: Behind = Behind::new();
 static CALL_AT: Behind = Behind::new();
 static SLEEP: Behind = Behind::new();
+static LEAVE_LOCK: Behind = Behind::new();
+static PUT: Behind = Behind::new();
 
 /// Puts the entry points in front of the methods, and of the functions of `module`.
 pub fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -33,12 +37,15 @@ pub fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
     freelist::install::<LazyCoroutine>(py)?;
     freelist::install::<SocketCall>(py)?;
     let class = py.get_type::<EventLoop>();
+    let (lock, queue) = (py.get_type::<LoopLock>(), py.get_type::<LoopQueue>());
     // SAFETY: each function checks its arguments, serves `self` of this class, and passes on the rest.
     unsafe {
         CALL_SOON.put(&class, "call_soon", call_soon)?;
         CALL_SOON_THREADSAFE.put(&class, "call_soon_threadsafe", call_soon_threadsafe)?;
         CALL_LATER.put(&class, "call_later", call_later)?;
         CALL_AT.put(&class, "call_at", call_at)?;
+        LEAVE_LOCK.put(&lock, "__aexit__", leave_lock)?;
+        PUT.put(&queue, "_begin_to_put", put)?;
         SLEEP.put_function(module, "sleep", sleep)
     }
 }
@@ -243,6 +250,43 @@ unsafe extern "C" fn sleep(
             let (delay, result) =
                 (Borrowed::from_ptr(py, *arguments), Borrowed::from_ptr(py, *arguments.add(1)));
             returned(py, sleeping::sleep(&delay, &result).map(|made| Some(made.into_any())))
+        })
+    }
+}
+
+unsafe extern "C" fn leave_lock(
+    slf: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count: Py_ssize_t,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: by the protocol.
+    unsafe {
+        attached(|py| {
+            if !names.is_null() {
+                return LEAVE_LOCK.call(slf, arguments, count, names);
+            }
+            let this = Borrowed::from_ptr(py, slf).cast_unchecked::<LoopLock>();
+            returned(py, LoopLock::leave(&this).map(Some))
+        })
+    }
+}
+
+unsafe extern "C" fn put(
+    slf: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count: Py_ssize_t,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: by the protocol.
+    unsafe {
+        attached(|py| {
+            if count != 1 || !names.is_null() {
+                return PUT.call(slf, arguments, count, names);
+            }
+            let this = Borrowed::from_ptr(py, slf).cast_unchecked::<LoopQueue>();
+            let item = Borrowed::from_ptr(py, *arguments);
+            returned(py, LoopQueue::_begin_to_put(&this, &item).map(Some))
         })
     }
 }

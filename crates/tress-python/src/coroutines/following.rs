@@ -15,7 +15,7 @@ use crate::threads::future_class;
 use super::arguments::Arguments;
 use super::creating::{self, Found};
 use super::event_loop::EventLoop;
-use super::waiting;
+use super::future_state;
 
 static COPY: Found = Found::new("asyncio.futures", "_copy_future_state");
 
@@ -67,7 +67,7 @@ impl Following {
         let Some(Pair { source, destination }) = self.pair.with(py, Option::take) else { return Ok(()) };
         let (source, destination) = (source.into_bound(py), destination.into_bound(py));
         match source.get().success(py) {
-            Some(result) if !waiting::is_done(&destination)? => {
+            Some(result) if !future_state::is_done(&destination)? => {
                 calls::method(&destination, intern!(py, "set_result"), Some(result.bind_borrowed(py)))
                     .map(drop)
             }
@@ -84,7 +84,7 @@ impl Following {
         let Some(ended) = ended else { return this.copy(py) };
         let Some((source, destination)) = this.pair(py) else { return Ok(()) };
         if ended.is(&destination) {
-            if waiting::is_cancelled(&destination)? {
+            if future_state::is_cancelled(&destination)? {
                 calls::method(&source, intern!(py, "cancel"), None)?;
             }
             return Ok(());

@@ -13,7 +13,7 @@ use crate::base::calls;
 
 use super::creating::{self, Found};
 use super::event_loop::EventLoop;
-use super::waiting;
+use super::future_state::{self, ADD_DONE_CALLBACK, LOGS_DESTROY_PENDING};
 
 static STANDARD: Found = Found::new("tress.asyncio._standard", "gather");
 static ENSURE_FUTURE: Found = Found::new("asyncio.tasks", "ensure_future");
@@ -21,13 +21,37 @@ static GET_LOOP: Found = Found::new("asyncio.futures", "_get_loop");
 pub static OUTER: Found = Found::new("asyncio.tasks", "_GatheringFuture");
 static CANCELLED_ERROR: Found = Found::new("asyncio.exceptions", "CancelledError");
 #[cfg(Py_3_14)]
-static FUTURES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+pub static AWAITED_BY: CallGraph = CallGraph::new("future_add_to_awaited_by");
+#[cfg(Py_3_14)]
+pub static NO_LONGER_AWAITED_BY: CallGraph = CallGraph::new("future_discard_from_awaited_by");
 
 /// A function of the call graph. There are two of each, in C and in Python, and a program may choose.
 #[cfg(Py_3_14)]
-fn of_call_graph<'py>(py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-    let found = FUTURES.get_or_try_init(py, || py.import("asyncio.futures").map(Bound::unbind))?;
-    found.bind(py).getattr(name)
+pub struct CallGraph {
+    name: &'static str,
+    found: PyOnceLock<(Py<PyModule>, Py<PyString>)>,
+}
+
+#[cfg(Py_3_14)]
+impl CallGraph {
+    const fn new(name: &'static str) -> Self {
+        Self { name, found: PyOnceLock::new() }
+    }
+
+    /// Says it of `future` and `waiter`.
+    ///
+    /// # Errors
+    /// What the call raises.
+    pub fn call(&self, future: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = future.py();
+        let (module, name) = self.found.get_or_try_init(py, || {
+            let module = py.import("asyncio.futures")?.unbind();
+            Ok::<_, PyErr>((module, PyString::intern(py, self.name).unbind()))
+        })?;
+        let function = module.bind(py).getattr(name.bind(py))?;
+        // SAFETY: live objects, borrowed for as long as the call lasts.
+        unsafe { calls::vectorcall(py, function.as_ptr(), &[future.as_ptr(), waiter.as_ptr()]) }.map(drop)
+    }
 }
 
 #[derive(Default)]
@@ -68,7 +92,7 @@ impl Gathering {
         let py = child.py();
         let task = self.state.with(py, |state| state.task.as_ref().map(|task| task.clone_ref(py)));
         if let Some(task) = task {
-            of_call_graph(py, intern!(py, "future_discard_from_awaited_by"))?.call1((child, task))?;
+            NO_LONGER_AWAITED_BY.call(child, task.bind(py))?;
         }
         Ok(())
     }
@@ -80,6 +104,23 @@ impl Gathering {
             self.forget_waiter(&child)?;
         }
         outer.call_method1(intern!(py, "set_exception"), (error,)).map(drop)
+    }
+
+    /// A child has ended: false, and nothing is done, unless it has a result, and is not the last one.
+    ///
+    /// # Errors
+    /// What the look-ups raise.
+    pub fn note_end(&self, child: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = child.py();
+        let is_one_of_many =
+            self.state.with(py, |state| state.outer.is_some() && state.ended + 1 < state.count);
+        if !is_one_of_many || !future_state::has_result(child)? {
+            return Ok(false);
+        }
+        #[cfg(Py_3_14)]
+        self.forget_waiter(child)?;
+        self.state.with(py, |state| state.ended += 1);
+        Ok(true)
     }
 
     fn children<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyList>> {
@@ -99,17 +140,17 @@ impl Gathering {
         let outer = outer.map(|outer| outer.into_bound(py));
         let is_over = match &outer {
             None => true,
-            Some(outer) => waiting::is_done(outer)?,
+            Some(outer) => future_state::is_done(outer)?,
         };
         let (Some(outer), false) = (outer, is_over) else {
-            if !waiting::is_cancelled(child)? {
+            if !future_state::is_cancelled(child)? {
                 // So that nobody complains that it was not asked for.
                 ask(child, intern!(py, "exception"))?;
             }
             return Ok(());
         };
         if !has_result && !returns_exceptions {
-            if waiting::is_cancelled(child)? {
+            if future_state::is_cancelled(child)? {
                 let error = ask(child, intern!(py, "_make_cancelled_error"))?;
                 return self.fail(py, &outer, error);
             }
@@ -125,7 +166,7 @@ impl Gathering {
         for child in self.children(py).iter().flatten() {
             let result = if all_succeeded {
                 ask(&child, intern!(py, "result"))?
-            } else if waiting::is_cancelled(&child)? {
+            } else if future_state::is_cancelled(&child)? {
                 cancelled(&child)?
             } else {
                 let error = ask(&child, intern!(py, "exception"))?;
@@ -152,8 +193,7 @@ impl Gathering {
             state.ended += 1;
             (state.outer.is_some(), state.ended == state.count)
         });
-        // Not `result`, which would use up the one error of a child that was cancelled.
-        let has_result = !waiting::is_cancelled(child)? && ask(child, intern!(py, "exception"))?.is_none();
+        let has_result = future_state::has_result(child)?;
         if has_result && !(is_begun && is_last) {
             return Ok(());
         }
@@ -207,6 +247,9 @@ pub fn gather<'py>(
     };
     let task = waiting_task(Some(&running))?;
     let gathering = Bound::new(py, Gathering { state: Attached::new(State::default()) })?;
+    // One for all: nothing of the program's runs in it, and none of them would change it.
+    // SAFETY: attached; a new reference, or null with an exception set.
+    let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
     let children = PyList::empty(py);
     let known = PyDict::new(py);
     let mut owner: Option<Bound<'py, PyAny>> = None;
@@ -222,20 +265,19 @@ pub fn gather<'py>(
             owner = Some(GET_LOOP.get(py)?.call1((&child,))?);
         }
         if !child.is(argument) {
-            child.setattr(intern!(py, "_log_destroy_pending"), false)?;
+            LOGS_DESTROY_PENDING.set(&child, false)?;
         }
         count += 1;
         known.set_item(argument, &child)?;
         // Before 3.12 no child has ended here but one that had before, whose callback comes as ever.
-        if cfg!(Py_3_12) && !is_new && waiting::is_done(&child)? {
+        if cfg!(Py_3_12) && !is_new && future_state::is_done(&child)? {
             ended.push(child.clone());
         } else {
             #[cfg(Py_3_14)]
             if let Some(task) = &task {
-                of_call_graph(py, intern!(py, "future_add_to_awaited_by"))?.call1((&child, task))?;
+                AWAITED_BY.call(&child, task)?;
             }
-            let callback = gathering.as_any().as_borrowed();
-            calls::method(&child, intern!(py, "add_done_callback"), Some(callback))?;
+            ADD_DONE_CALLBACK.call_in_context(&child, gathering.as_any(), &context)?;
         }
         children.append(child)?;
     }

@@ -6,6 +6,7 @@
 //! coroutines finds the line that awaits it at the end.
 
 use std::ffi::CString;
+use std::ptr;
 use std::sync::atomic::AtomicUsize;
 
 use pyo3::exceptions::{
@@ -22,6 +23,7 @@ use crate::base::freelist::{self, FreeList, Recycled};
 use crate::base::raw::attached;
 use crate::threads::awaiting::{self, Operation};
 
+use super::future_state::{IS_BLOCKING, RESULT};
 use super::queue::LoopQueue;
 use super::sleeping;
 use super::sockets::{self, SocketCall};
@@ -235,9 +237,14 @@ impl LazyCoroutine {
         freelist::object(py, Self { attempt, stage, progress: AtomicUsize::new(0) })
     }
 
+    #[inline]
+    fn attempt(&self, _: Python<'_>) -> Attempt {
+        self.attempt
+    }
+
     /// The lock that it waits for, if that is what it does.
     pub fn lock<'py>(&self, py: Python<'py>) -> Option<Bound<'py, LoopLock>> {
-        if !matches!(self.attempt, Attempt::AcquireLock | Attempt::EnterLock) {
+        if !matches!(self.attempt(py), Attempt::AcquireLock | Attempt::EnterLock) {
             return None;
         }
         self.waits_for(py).and_then(|lock| lock.cast_into().ok())
@@ -263,7 +270,7 @@ impl LazyCoroutine {
         let (step, of, argument) = match this.become_stage(py, Stage::Running) {
             Stage::New(of, argument) => {
                 let (of, argument) = (of.into_bound(py), argument.map(|argument| argument.into_bound(py)));
-                (this.attempt.begin(slf, &of, argument.as_ref()), of, argument)
+                (this.attempt(py).begin(slf, &of, argument.as_ref()), of, argument)
             }
             Stage::Paused(result) => {
                 this.become_stage(py, Stage::Over);
@@ -272,9 +279,9 @@ impl LazyCoroutine {
             Stage::Waiting { of, argument, future } => {
                 let (of, argument) = (of.into_bound(py), argument.map(|argument| argument.into_bound(py)));
                 let future = future.into_bound(py);
-                let step = match calls::method(&future, intern!(py, "result"), None) {
-                    Ok(_) => this.attempt.go_on(slf, &of, argument.as_ref(), &future),
-                    Err(error) => this.attempt.interrupt(&of, &future, error),
+                let step = match RESULT.call(&future, None) {
+                    Ok(_) => this.attempt(py).go_on(slf, &of, argument.as_ref(), &future),
+                    Err(error) => this.attempt(py).interrupt(&of, &future, error),
                 };
                 (step, of, argument)
             }
@@ -301,7 +308,7 @@ impl LazyCoroutine {
         let py = of.py();
         let outcome = step.and_then(|step| match step {
             Step::Over(result) => Ok((Stage::Over, Sent::Returned(result))),
-            Step::Done => Ok((Stage::Over, Sent::Returned(self.attempt.usual_result(py)))),
+            Step::Done => Ok((Stage::Over, Sent::Returned(self.attempt(py).usual_result(py)))),
             Step::Pause => {
                 let paused = Stage::Paused(argument.map(Bound::unbind));
                 Ok((paused, Sent::Yielded(py.None().into_bound(py))))
@@ -345,7 +352,7 @@ impl LazyCoroutine {
         future: Bound<'py, PyAny>,
     ) -> PyResult<(Stage, Sent<'py>)> {
         // A task wants to see that it is awaited, and not just yielded.
-        future.setattr(intern!(future.py(), "_asyncio_future_blocking"), true)?;
+        IS_BLOCKING.set(&future, true)?;
         let stage = Stage::Waiting {
             of: of.unbind(),
             argument: argument.map(Bound::unbind),
@@ -361,7 +368,7 @@ impl LazyCoroutine {
                 let (of, future) = (of.into_bound(py), future.into_bound(py));
                 drop(argument.map(|argument| argument.into_bound(py)));
                 let end = if closes { Attempt::close } else { Attempt::give_up };
-                end(self.attempt, &of, &future).map(|()| true)
+                end(self.attempt(py), &of, &future).map(|()| true)
             }
             Stage::Delegating(to) => {
                 calls::method(to.bind(py), intern!(py, "close"), None)?;
@@ -454,9 +461,9 @@ impl LazyCoroutine {
                 let (of, argument) = (of.into_bound(py), argument.map(|argument| argument.into_bound(py)));
                 let (future, error) = (future.into_bound(py), thrown(args));
                 let step = if error.is_instance_of::<PyGeneratorExit>(py) {
-                    self.attempt.close(&of, &future).and(Err(error))
+                    self.attempt(py).close(&of, &future).and(Err(error))
                 } else {
-                    self.attempt.interrupt(&of, &future, error)
+                    self.attempt(py).interrupt(&of, &future, error)
                 };
                 self.conclude(step, of, argument).and_then(yielded)
             }
@@ -470,17 +477,17 @@ impl LazyCoroutine {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
-        format!("<coroutine object {} at {:p}>", slf.get().attempt.name(), slf.as_ptr())
+        format!("<coroutine object {} at {:p}>", slf.get().attempt(slf.py()).name(), slf.as_ptr())
     }
 
     #[getter]
-    fn __name__(&self) -> &'static str {
-        self.__qualname__().rsplit('.').next().unwrap_or_default()
+    fn __name__(&self, py: Python<'_>) -> &'static str {
+        self.__qualname__(py).rsplit('.').next().unwrap_or_default()
     }
 
     #[getter]
-    fn __qualname__(&self) -> &'static str {
-        self.attempt.name()
+    fn __qualname__(&self, py: Python<'_>) -> &'static str {
+        self.attempt(py).name()
     }
 
     #[getter]
@@ -533,7 +540,7 @@ impl Drop for LazyCoroutine {
             let raised = PyErr::take(py);
             let outcome = if is_new {
                 // Nobody has awaited it: the interpreter warns of a coroutine like that.
-                CString::new(format!("coroutine '{}' was never awaited", self.attempt.name()))
+                CString::new(format!("coroutine '{}' was never awaited", self.attempt(py).name()))
                     .map_err(PyErr::from)
                     .and_then(|text| PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1))
             } else {
@@ -550,17 +557,21 @@ impl Drop for LazyCoroutine {
     }
 }
 
-/// Puts entry points in the place of PyO3's into the two slots that each `await` goes through: these parse nothing, and stand ready for
+/// Puts entry points in the place of PyO3's into the slots that each `await` goes through: these parse nothing, and stand ready for
 /// no panic.
 pub fn install(py: Python<'_>) {
-    let class = py.get_type::<LazyCoroutine>().as_type_ptr();
+    let lazy = py.get_type::<LazyCoroutine>().as_type_ptr();
+    let done = py.get_type::<Done>().as_type_ptr();
     // SAFETY:
     // - a class of PyO3's is a type on the heap, whose slots are ours to set; it is finished, and nobody has subclassed it: it is final;
     // - the functions have the types of the slots, and are called with instances.
     unsafe {
-        (*class).tp_iternext = Some(next);
-        if let Some(as_async) = (*class).tp_as_async.as_mut() {
-            as_async.am_await = Some(itself);
+        (*lazy).tp_iternext = Some(next);
+        (*done).tp_iternext = Some(end_with_none);
+        for class in [lazy, done] {
+            if let Some(as_async) = (*class).tp_as_async.as_mut() {
+                as_async.am_await = Some(itself);
+            }
         }
     }
 }
@@ -572,7 +583,8 @@ static END_WITH_TRUE: Attached<Option<Py<PyStopIteration>>> = Attached::new(None
 fn end_with(result: Bound<'_, PyAny>) {
     let py = result.py();
     if !result.is(PyBool::new(py, true)) {
-        return returned(result).restore(py);
+        let error = made_by_slots(&result).map_or_else(|error| error, PyErr::from_value);
+        return error.restore(py);
     }
     let kept = END_WITH_TRUE.with(py, Option::take);
     let exception = kept.map(|kept| kept.into_bound(py)).filter(|kept| {
@@ -599,6 +611,33 @@ fn end_with(result: Bound<'_, PyAny>) {
     PyErr::from_value(exception.into_any()).restore(py);
 }
 
+/// `StopIteration(result)`: what a call of it does, without one.
+fn made_by_slots<'py>(result: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = result.py();
+    let class = py.get_type::<PyStopIteration>();
+    let arguments = PyTuple::new(py, [result])?;
+    // SAFETY:
+    // - the class is a type; the arguments are a tuple; what the former slot makes is initialised before anybody sees it;
+    // - the one returns a new reference, or null with an exception set, the other -1 with one set.
+    unsafe {
+        let slots = &*class.as_type_ptr();
+        let (Some(new), Some(init)) = (slots.tp_new, slots.tp_init) else {
+            return class.call1(arguments);
+        };
+        let made = new(class.as_type_ptr(), arguments.as_ptr(), ptr::null_mut());
+        let made = Bound::from_owned_ptr_or_err(py, made)?;
+        if init(made.as_ptr(), arguments.as_ptr(), ptr::null_mut()) != 0 {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(made)
+    }
+}
+
+/// The end without an exception means None.
+unsafe extern "C" fn end_with_none(_: *mut PyObject) -> *mut PyObject {
+    ptr::null_mut()
+}
+
 unsafe extern "C" fn itself(slf: *mut PyObject) -> *mut PyObject {
     // SAFETY: a live object, by the protocol.
     unsafe { ffi::Py_NewRef(slf) }
@@ -616,7 +655,7 @@ unsafe extern "C" fn next(slf: *mut PyObject) -> *mut PyObject {
                 Ok(Sent::Returned(result)) => end_with(result),
                 Err(error) => error.restore(py),
             }
-            std::ptr::null_mut()
+            ptr::null_mut()
         })
     }
 }

@@ -8,7 +8,7 @@ use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use crate::base::attached::Attached;
 
-use super::{tasks, waiting};
+use super::{future_state, tasks};
 
 struct State {
     /// Where the task is, or was, that took it last, whether or not it has given it back.
@@ -106,7 +106,7 @@ impl Owner {
             return Ok(());
         }
         if let Some(owner) = self.task(py)
-            && !waiting::is_done(&owner)?
+            && !future_state::is_done(&owner)?
         {
             self.0.with(py, |state| state.is_signal = true);
         }

@@ -14,7 +14,7 @@ use crate::base::attached::Attached;
 use crate::base::calls;
 
 use super::event_loop::EventLoop;
-use super::{creating, future_state, waiting};
+use super::{creating, future_state};
 
 /// Addresses are different enough as they are: the low bits, which are all zero, go to the other end.
 #[derive(Default)]
@@ -66,7 +66,7 @@ impl PendingTasks {
     #[inline]
     pub unsafe fn note_step(&self, task: &Bound<'_, PyAny>) {
         // SAFETY: as above.
-        if unsafe { future_state::is_done(task) } { self.release(task) } else { self.hold(task) }
+        if unsafe { future_state::has_ended(task) } { self.release(task) } else { self.hold(task) }
     }
 
     /// A task has been made by a way of the program's own: it may have made a step already, and the loop may not know its steps.
@@ -77,7 +77,7 @@ impl PendingTasks {
         let py = owner.py();
         let this = &owner.get().pending_tasks;
         if task.is_instance(&creating::NATIVE_TASK.get(py)?.to_owned())? {
-            if !waiting::is_done(task)? {
+            if !future_state::is_done(task)? {
                 this.hold(task);
             }
             return Ok(());

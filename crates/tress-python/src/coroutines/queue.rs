@@ -12,6 +12,8 @@ use crate::base::attached::Attached;
 use crate::base::calls;
 
 use super::creating::Found;
+use super::deque;
+use super::future_state;
 use super::lazy::{Attempt, LazyCoroutine, Step};
 use super::waiting;
 
@@ -58,8 +60,8 @@ impl LoopQueue {
     /// The first of those who wait, and still do, goes on.
     fn wake(py: Python<'_>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
         while waiters.len()? > 0 {
-            let waiter = calls::method(waiters, intern!(py, "popleft"), None)?;
-            if !waiting::is_done(&waiter)? {
+            let waiter = deque::pop_left(waiters)?;
+            if !future_state::is_done(&waiter)? {
                 return waiting::tell_with(&waiter, py.None().bind_borrowed(py));
             }
         }
@@ -111,12 +113,12 @@ impl LoopQueue {
     fn give_up(waiters: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>, is_hopeless: bool) -> PyResult<()> {
         let py = future.py();
         calls::method(future, intern!(py, "cancel"), None)?;
-        match calls::method(waiters, intern!(py, "remove"), Some(future.as_borrowed())) {
+        match deque::remove(waiters, future) {
             // It has been called.
             Err(error) if error.is_instance_of::<PyValueError>(py) => {}
-            removed => drop(removed?),
+            removed => removed?,
         }
-        if is_hopeless || waiting::is_cancelled(future)? { Ok(()) } else { Self::wake(py, waiters) }
+        if is_hopeless || future_state::is_cancelled(future)? { Ok(()) } else { Self::wake(py, waiters) }
     }
 
     /// Takes an item, if there is one. QueueShutDown if there will be none.
@@ -130,11 +132,8 @@ impl LoopQueue {
             }
             return Ok(None);
         }
-        let item = if is_plain {
-            calls::method(&items, intern!(py, "popleft"), None)?
-        } else {
-            calls::method(slf, intern!(py, "_get"), None)?
-        };
+        let item =
+            if is_plain { deque::pop_left(&items)? } else { calls::method(slf, intern!(py, "_get"), None)? };
         Self::wake(py, &this.held(py, |state| &state.putters)?)?;
         Ok(Some(item))
     }
@@ -151,7 +150,7 @@ impl LoopQueue {
         }
         let items = this.held(py, |state| &state.items)?;
         if is_plain {
-            calls::method(&items, intern!(py, "append"), Some(item.as_borrowed()))?;
+            deque::append(&items, item)?;
         } else {
             calls::method(slf, intern!(py, "_put"), Some(item.as_borrowed()))?;
         }
@@ -190,7 +189,10 @@ impl LoopQueue {
         LazyCoroutine::object(Attempt::Get, slf.as_any(), None).map(Bound::into_any)
     }
 
-    fn _begin_to_put<'py>(slf: &Bound<'py, Self>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn _begin_to_put<'py>(
+        slf: &Bound<'py, Self>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         if !slf.get().flags(slf.py()).2 {
             return slf.call_method1(intern!(slf.py(), "_put_in_python"), (item,));
         }

@@ -12,6 +12,7 @@ use super::arguments::Arguments;
 use super::descriptors::{Direction, Watcher};
 use super::event_loop::EventLoop;
 use super::handle::{CallContext, Handle, call_in, ends_loop};
+use super::steps;
 use super::transport::SocketTransport;
 use super::waiting;
 
@@ -106,7 +107,10 @@ impl Entry {
         match self {
             Self::Handle(pending) => Handle::run(&pending.handle(py)),
             Self::Bare { callback, arguments, context } => {
-                let called = call_in(context.bind_borrowed(py), callback.bind_borrowed(py), &arguments);
+                let called = match steps::count_only(callback.bind_borrowed(py), &arguments) {
+                    Ok(false) => call_in(context.bind_borrowed(py), callback.bind_borrowed(py), &arguments),
+                    counted => counted.map(drop),
+                };
                 owner.get().note_called(callback.bind_borrowed(py));
                 match called {
                     Ok(()) => {

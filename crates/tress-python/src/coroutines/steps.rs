@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use pyo3::ffi::{self, PyCFunctionObject, PyMethodDef, PyObject, PyTypeObject};
 use pyo3::prelude::*;
 
+use super::arguments::Arguments;
 use super::following::Following;
 use super::gather::Gathering;
+use super::task_group::MemberEnded;
 
 /// On Python 3.11 it is named without its module.
 const STEP_NAMES: [&CStr; 2] = [c"_asyncio.TaskStepMethWrapper", c"TaskStepMethWrapper"];
@@ -19,13 +21,43 @@ const WAKE_UP_NAME: &CStr = c"task_wakeup";
 
 static STEP: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
 static GATHERING: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
+static MEMBER_ENDED: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
 static FOLLOWING: AtomicPtr<PyTypeObject> = AtomicPtr::new(ptr::null_mut());
 static WAKE_UP: AtomicPtr<PyMethodDef> = AtomicPtr::new(ptr::null_mut());
 
-/// Has the callbacks of `gather` and of `run_in_executor` known; called once.
+/// Has the callbacks of `gather`, groups and `run_in_executor` known; called once.
 pub fn know_own(py: Python<'_>) {
     GATHERING.store(py.get_type::<Gathering>().as_type_ptr(), Ordering::Relaxed);
     FOLLOWING.store(py.get_type::<Following>().as_type_ptr(), Ordering::Relaxed);
+    MEMBER_ENDED.store(py.get_type::<MemberEnded>().as_type_ptr(), Ordering::Relaxed);
+}
+
+/// Whether objects of the class are tress's own callbacks.
+#[inline]
+fn is_own(class: *mut PyTypeObject) -> bool {
+    [&GATHERING, &MEMBER_ENDED, &FOLLOWING].iter().any(|known| class == known.load(Ordering::Relaxed))
+}
+
+/// Makes a call of one of tress's own callbacks, where that runs nothing of the program's: most are made only to count. Otherwise
+/// nothing is done, and it is false.
+///
+/// # Errors
+/// What the look-ups raise.
+#[inline]
+pub fn count_only<'py>(callback: Borrowed<'_, 'py, PyAny>, arguments: &Arguments) -> PyResult<bool> {
+    let py = callback.py();
+    let Some(future) = arguments.only(py) else { return Ok(false) };
+    let class = callback.get_type_ptr();
+    if !is_own(class) {
+        return Ok(false);
+    }
+    if let Ok(gathering) = callback.cast::<Gathering>() {
+        return gathering.get().note_end(&future);
+    }
+    match callback.cast::<MemberEnded>() {
+        Ok(ended) => ended.get().note_end(&future),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Whether nobody keeps the handle of a call of this.
@@ -43,10 +75,7 @@ pub unsafe fn needs_no_handle(callback: *mut PyObject) -> bool {
             return definition == known || known.is_null() && is_wake_up(definition);
         }
         let known = STEP.load(Ordering::Relaxed);
-        class == known
-            || class == GATHERING.load(Ordering::Relaxed)
-            || class == FOLLOWING.load(Ordering::Relaxed)
-            || known.is_null() && is_step(class)
+        class == known || is_own(class) || known.is_null() && is_step(class)
     }
 }
 

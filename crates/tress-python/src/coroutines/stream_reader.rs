@@ -14,6 +14,7 @@ use crate::base::attached::Attached;
 use crate::base::calls;
 
 use super::creating::Found;
+use super::future_state;
 use super::lazy::{Attempt, LazyCoroutine};
 use super::stream_buffer::StreamBuffer;
 use super::streams::{self, Operation};
@@ -370,7 +371,7 @@ impl StreamReader {
         let py = exc.py();
         self.set_error(py, Some(exc.clone().unbind()));
         match self.state.with(py, |state| state.waiter.take()) {
-            Some(waiter) if !waiting::is_cancelled(waiter.bind(py))? => {
+            Some(waiter) if !future_state::is_cancelled(waiter.bind(py))? => {
                 let name = intern!(py, "set_exception");
                 calls::method(waiter.bind(py), name, Some(exc.as_borrowed())).map(drop)
             }

@@ -10,10 +10,19 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::attached::Attached;
 
+use super::creating::Found;
 use super::cycle;
+use super::future_state;
 use super::lazy::{Attempt, LazyCoroutine, Step, done};
 use super::owner::Owner;
-use super::waiting::{self, Waiters};
+use super::waiting::Waiters;
+
+// A class of the program's may have overridden anything: its blocks are the standard library's.
+static LOCK: Found = Found::new("tress.asyncio._locks", "Lock");
+static SEMAPHORE: Found = Found::new("tress.asyncio._locks", "Semaphore");
+static BOUNDED_SEMAPHORE: Found = Found::new("tress.asyncio._locks", "BoundedSemaphore");
+static STANDARD_LOCK: Found = Found::new("tress.asyncio._locks", "_StandardLock");
+static STANDARD_SEMAPHORE: Found = Found::new("tress.asyncio._locks", "_StandardSemaphore");
 
 #[pyclass(module = "tress._native", frozen, subclass, weakref)]
 pub struct LoopLock {
@@ -43,6 +52,18 @@ impl LoopLock {
             return Err(PyRuntimeError::new_err("Lock is not acquired."));
         }
         self.waiters.wake_first(py)
+    }
+
+    /// Leaves a block.
+    pub fn leave<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if slf.get_type().is(LOCK.get(py)?) {
+            // It is left by the task that has entered it.
+            slf.get().give_back(py)?;
+        } else {
+            slf.call_method0(intern!(py, "release"))?;
+        }
+        done(py)
     }
 
     /// The task without which the lock does not become free; None where that cannot be told.
@@ -102,6 +123,9 @@ impl LoopLock {
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        if !slf.get_type().is(LOCK.get(slf.py())?) {
+            return STANDARD_LOCK.get(slf.py())?.call_method1(intern!(slf.py(), "__aenter__"), (slf,));
+        }
         // It is awaited by whoever calls this, so that it may be taken at once.
         if Self::take(slf)? {
             return done(slf.py());
@@ -111,9 +135,7 @@ impl LoopLock {
 
     #[pyo3(signature = (*_exc))]
     fn __aexit__<'py>(slf: &Bound<'py, Self>, _exc: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        // A block is left by the task that has entered it.
-        slf.get().give_back(slf.py())?;
-        done(slf.py())
+        Self::leave(slf)
     }
 
     #[getter(_locked)]
@@ -198,7 +220,7 @@ impl LoopSemaphore {
     pub fn give_up(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         this.waiters.leave(future)?;
-        if waiting::is_done(future)? && !waiting::is_cancelled(future)? {
+        if future_state::is_done(future)? && !future_state::is_cancelled(future)? {
             // A permit that it has been given goes back.
             this.add(py, 1);
         }
@@ -226,6 +248,10 @@ impl LoopSemaphore {
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let class = slf.get_type();
+        if !class.is(SEMAPHORE.get(slf.py())?) && !class.is(BOUNDED_SEMAPHORE.get(slf.py())?) {
+            return STANDARD_SEMAPHORE.get(slf.py())?.call_method1(intern!(slf.py(), "__aenter__"), (slf,));
+        }
         if Self::take(slf)? {
             return done(slf.py());
         }

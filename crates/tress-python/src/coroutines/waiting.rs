@@ -5,11 +5,10 @@ use pyo3::types::PyBool;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::base::attached::Attached;
-use crate::base::calls;
 
-use super::creating::{self, Found};
-
-static DEQUE: Found = Found::new("collections", "deque");
+use super::creating;
+use super::deque;
+use super::future_state::{self, SET_RESULT};
 
 /// Those who wait, the longest first: None until somebody does.
 pub struct Waiters(Attached<Option<Py<PyAny>>>);
@@ -40,7 +39,7 @@ impl Waiters {
     pub fn are_all_cancelled(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(waiters) = self.occupied(py)? else { return Ok(true) };
         for waiter in waiters.try_iter()? {
-            if !is_cancelled(&waiter?)? {
+            if !future_state::is_cancelled(&waiter?)? {
                 return Ok(false);
             }
         }
@@ -53,7 +52,7 @@ impl Waiters {
         let waiters = match self.get(py) {
             Some(waiters) => waiters,
             None => {
-                let made = DEQUE.get(py)?.call0()?;
+                let made = deque::new(py)?;
                 self.set(py, Some(made.clone().unbind()));
                 made
             }
@@ -64,9 +63,7 @@ impl Waiters {
     pub fn leave(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = future.py();
         match self.get(py) {
-            Some(waiters) => {
-                calls::method(&waiters, intern!(py, "remove"), Some(future.as_borrowed())).map(drop)
-            }
+            Some(waiters) => deque::remove(&waiters, future),
             None => Ok(()),
         }
     }
@@ -74,7 +71,7 @@ impl Waiters {
     /// The first goes on, unless it has been told already.
     pub fn wake_first(&self, py: Python<'_>) -> PyResult<()> {
         match self.occupied(py)? {
-            Some(waiters) => tell(&waiters.get_item(0)?),
+            Some(waiters) => tell(&deque::first(&waiters)?),
             None => Ok(()),
         }
     }
@@ -84,7 +81,7 @@ impl Waiters {
         let Some(waiters) = self.occupied(py)? else { return Ok(false) };
         for waiter in waiters.try_iter()? {
             let waiter = waiter?;
-            if !is_done(&waiter)? {
+            if !future_state::is_done(&waiter)? {
                 before();
                 tell(&waiter)?;
                 return Ok(true);
@@ -95,6 +92,9 @@ impl Waiters {
 
     pub fn wake_all(&self, py: Python<'_>) -> PyResult<()> {
         let Some(waiters) = self.occupied(py)? else { return Ok(()) };
+        if waiters.len()? == 1 {
+            return tell(&deque::first(&waiters)?);
+        }
         for waiter in waiters.try_iter()? {
             tell(&waiter?)?;
         }
@@ -120,7 +120,7 @@ pub fn join<'py>(waiters: &Bound<'py, PyAny>, of: &Bound<'py, PyAny>) -> PyResul
         // It raises for another loop, or none.
         _ => new_future(&of.call_method0(intern!(py, "_get_loop"))?)?,
     };
-    calls::method(waiters, intern!(py, "append"), Some(future.as_borrowed()))?;
+    deque::append(waiters, &future)?;
     Ok(future)
 }
 
@@ -132,14 +132,6 @@ pub fn new_future<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>
     }
 }
 
-pub fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    calls::method(future, intern!(future.py(), "done"), None)?.is_truthy()
-}
-
-pub fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    calls::method(future, intern!(future.py(), "cancelled"), None)?.is_truthy()
-}
-
 /// Whoever waits goes on with True, unless that was told already, or the wait is given up.
 pub fn tell(future: &Bound<'_, PyAny>) -> PyResult<()> {
     tell_with(future, PyBool::new(future.py(), true).as_any().as_borrowed())
@@ -147,8 +139,8 @@ pub fn tell(future: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// The same with another result.
 pub fn tell_with<'py>(future: &Bound<'py, PyAny>, result: Borrowed<'_, 'py, PyAny>) -> PyResult<()> {
-    if is_done(future)? {
+    if future_state::is_done(future)? {
         return Ok(());
     }
-    calls::method(future, intern!(future.py(), "set_result"), Some(result)).map(drop)
+    SET_RESULT.call(future, Some(result)).map(drop)
 }
