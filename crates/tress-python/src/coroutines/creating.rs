@@ -1,11 +1,11 @@
 //! Making futures and tasks: the interpreter's own, by the shortest way.
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
 use pyo3::ffi::{self, PyObject};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::event_loop::EventLoop;
 
@@ -29,7 +29,33 @@ impl Found {
     }
 }
 
-static FUTURES: Found = Found::new("asyncio", "futures");
+/// An attribute of a module that is looked up each time, as in the standard library: there are two of these, in C and in Python, and a
+/// program may choose.
+pub struct Chosen {
+    module: &'static str,
+    name: &'static str,
+    place: PyOnceLock<(Py<PyDict>, Py<PyString>)>,
+}
+
+impl Chosen {
+    pub const fn new(module: &'static str, name: &'static str) -> Self {
+        Self { module, name, place: PyOnceLock::new() }
+    }
+
+    pub fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (names, name) = self.place.get_or_try_init(py, || {
+            let names = py.import(self.module)?.dict().unbind();
+            Ok::<_, PyErr>((names, PyString::intern(py, self.name).unbind()))
+        })?;
+        names.bind(py).get_item(name.bind(py))?.ok_or_else(|| {
+            let message = format!("module '{}' has no attribute '{}'", self.module, self.name);
+            PyAttributeError::new_err(message)
+        })
+    }
+}
+
+static FUTURE: Chosen = Chosen::new("asyncio.futures", "Future");
+static TASK: Chosen = Chosen::new("asyncio.tasks", "Task");
 pub static TASKS: Found = Found::new("asyncio", "tasks");
 pub static NATIVE_FUTURE: Found = Found::new("_asyncio", "Future");
 pub static NATIVE_TASK: Found = Found::new("_asyncio", "Task");
@@ -66,7 +92,7 @@ pub fn names<'py>(
     all: &[&str],
 ) -> PyResult<Bound<'py, PyTuple>> {
     let made = place.get_or_try_init(py, || {
-        let all: Vec<_> = all.iter().map(|name| pyo3::types::PyString::intern(py, name)).collect();
+        let all: Vec<_> = all.iter().map(|name| PyString::intern(py, name)).collect();
         PyTuple::new(py, all).map(Bound::unbind)
     })?;
     Ok(made.bind(py).clone())
@@ -116,8 +142,7 @@ fn make_native<'py>(
 /// What the making raises.
 pub fn future<'py>(owner: &Bound<'py, EventLoop>) -> PyResult<Bound<'py, PyAny>> {
     let py = owner.py();
-    // Looked up each time, as in the standard library: there are two of each, in C and in Python, and a program may choose.
-    let class = FUTURES.get(py)?.getattr(intern!(py, "Future"))?;
+    let class = FUTURE.get(py)?;
     if is_native(&class, &NATIVE_FUTURE)? {
         return make_native(&class, &PyTuple::empty(py), owner);
     }
@@ -139,7 +164,7 @@ pub fn task<'py>(
     if this.is_debugging() || this.has_task_factory(py) {
         return Ok(None);
     }
-    let class = TASKS.get(py)?.getattr(intern!(py, "Task"))?;
+    let class = TASK.get(py)?;
     let Some(options) = options.filter(|options| !options.is_empty()) else {
         if is_native(&class, &NATIVE_TASK)? {
             return make_native(&class, &PyTuple::new(py, [coro])?, owner).map(Some);

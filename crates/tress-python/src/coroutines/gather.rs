@@ -3,14 +3,14 @@
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-#[cfg(Py_3_14)]
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::base::attached::Attached;
 use crate::base::calls;
 
+#[cfg(Py_3_14)]
+use super::creating::Chosen;
 use super::creating::{self, Found};
 use super::event_loop::EventLoop;
 use super::future_state::{self, ADD_DONE_CALLBACK, LOGS_DESTROY_PENDING};
@@ -25,17 +25,14 @@ pub static AWAITED_BY: CallGraph = CallGraph::new("future_add_to_awaited_by");
 #[cfg(Py_3_14)]
 pub static NO_LONGER_AWAITED_BY: CallGraph = CallGraph::new("future_discard_from_awaited_by");
 
-/// A function of the call graph. There are two of each, in C and in Python, and a program may choose.
+/// A function of the call graph.
 #[cfg(Py_3_14)]
-pub struct CallGraph {
-    name: &'static str,
-    found: PyOnceLock<(Py<PyModule>, Py<PyString>)>,
-}
+pub struct CallGraph(Chosen);
 
 #[cfg(Py_3_14)]
 impl CallGraph {
     const fn new(name: &'static str) -> Self {
-        Self { name, found: PyOnceLock::new() }
+        Self(Chosen::new("asyncio.futures", name))
     }
 
     /// Says it of `future` and `waiter`.
@@ -44,11 +41,7 @@ impl CallGraph {
     /// What the call raises.
     pub fn call(&self, future: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = future.py();
-        let (module, name) = self.found.get_or_try_init(py, || {
-            let module = py.import("asyncio.futures")?.unbind();
-            Ok::<_, PyErr>((module, PyString::intern(py, self.name).unbind()))
-        })?;
-        let function = module.bind(py).getattr(name.bind(py))?;
+        let function = self.0.get(py)?;
         // SAFETY: live objects, borrowed for as long as the call lasts.
         unsafe { calls::vectorcall(py, function.as_ptr(), &[future.as_ptr(), waiter.as_ptr()]) }.map(drop)
     }
