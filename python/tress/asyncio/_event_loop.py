@@ -5,6 +5,7 @@ The rest is the standard library's loop, from which it inherits: whatever is mad
 
 from __future__ import annotations
 
+import functools
 import logging
 import selectors
 import signal
@@ -19,6 +20,7 @@ from asyncio import (
     tasks,
     unix_events,
 )
+from contextvars import copy_context
 from selectors import EVENT_READ, EVENT_WRITE
 
 from tress import _native
@@ -42,6 +44,7 @@ _logger = logging.getLogger("asyncio")
 # Of the frames at the end of where a handle was made, those that nobody wants to see.
 _OWN_FILES = frozenset({__file__, events.__file__})
 _HAS_SETUP = sys.version_info >= (3, 13)
+_HAS_CONTEXT = sys.version_info >= (3, 15)
 
 # Private parts of the standard library's loop, which is a base of ours.
 _events: Any = events
@@ -167,10 +170,11 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
         *,
         extra: Any = None,
         server: Any = None,
-        **options: Any,  # a context, from Python 3.15 on
+        **options: Any,  # a context: the standard library's have one from Python 3.15 on
     ) -> Any:
         if self._debug:
             # The standard library's tells more.
+            options = options if _HAS_CONTEXT else {}
             return super()._make_socket_transport(
                 sock, protocol, waiter, extra=extra, server=server, **options
             )
@@ -245,6 +249,62 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
         finally:
             del waiter  # its exception has this frame
         return tls._app_transport
+
+    def _accept_connection(
+        self,
+        protocol_factory: Callable[[], Any],
+        sock: socket,
+        sslcontext: Any = None,
+        server: Any = None,
+        backlog: int = 100,
+        ssl_handshake_timeout: Any = None,
+        ssl_shutdown_timeout: Any = None,
+        context: Context | None = None,
+    ) -> None:
+        """As the standard library's, but without a task where there is no handshake."""
+        standard = functools.partial(
+            super()._accept_connection,
+            *(protocol_factory, sock, sslcontext, server, backlog),
+            *(ssl_handshake_timeout, ssl_shutdown_timeout),
+            *((context,) if _HAS_CONTEXT else ()),
+        )
+        if sslcontext is not None or self._debug:
+            standard()
+            return
+        for _ in range(backlog + 1):
+            try:
+                connection, address = sock.accept()
+                connection.setblocking(False)
+            except ConnectionAbortedError:
+                continue
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                standard()  # which meets the same, and knows what to do
+                return
+            own = copy_context() if context is None else context.copy()
+            own.run(self._accepted, protocol_factory, connection, address, server, own)
+
+    def _accepted(
+        self,
+        protocol_factory: Callable[[], Any],
+        connection: socket,
+        address: Any,
+        server: Any,
+        context: Context,
+    ) -> None:
+        try:
+            self._make_socket_transport(
+                connection,
+                protocol_factory(),
+                extra={"peername": address},
+                server=server,
+                context=context,
+            )
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            connection.close()  # without a word, but in debug mode
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[..., Any], *args: Any

@@ -8,15 +8,21 @@ one, and `__class__` tells what it stands for.
 
 from __future__ import annotations
 
-from asyncio import selector_events
+import sys
+from asyncio import futures, selector_events
 from types import FunctionType, MemberDescriptorType
 
 from tress import _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextvars import Context
+    from socket import socket
     from typing import Any
 
+_set_result_unless_cancelled: Any = futures._set_result_unless_cancelled  # type: ignore[attr-defined]
+# Before, a server only counts its connections.
+_SERVER_KNOWS_TRANSPORTS = sys.version_info >= (3, 13)
 _StandardTransport: Any = selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
 
 
@@ -35,10 +41,43 @@ class _Buffer:
         self._transport._clear_buffer()
 
 
+class _Ignored:
+    """An attribute that may be set, and is None."""
+
+    def __get__(self, transport: object, _: type | None = None) -> None:
+        return None
+
+    def __set__(self, transport: object, _: object) -> None:
+        """Nobody looks at it."""
+
+
 class SocketTransport(_native.SocketTransport):
     """A connection, as `asyncio.Transport`."""
 
     __module__ = "tress.asyncio"
+
+    def __init__(
+        self,
+        loop: Any,
+        sock: socket,
+        protocol: Any,
+        waiter: Any = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        context: Context | None = None,
+    ) -> None:
+        self._loop = loop
+        self._context = context
+        self._open(sock, extra, server)
+        self.set_protocol(protocol)
+        if server is not None:
+            server._attach(*((self,) if _SERVER_KNOWS_TRANSPORTS else ()))
+        loop._transports[self._sock_fd] = self
+        # The protocol is told before anything is read, and before whoever waits for it goes on.
+        loop.call_soon(protocol.connection_made, self, context=context)
+        loop.call_soon(self._begin_reading, context=context)
+        if waiter is not None:
+            loop.call_soon(_set_result_unless_cancelled, waiter, None, context=context)
 
     @property
     def __class__(self) -> Any:
@@ -53,9 +92,9 @@ class SocketTransport(_native.SocketTransport):
         self._write_gathered()
         return _Buffer(self)
 
-    @_buffer.setter
-    def _buffer(self, _: object) -> None:
-        """The standard library's own, which is not used."""
+    # What the standard library's functions set, and only those read which are not taken over.
+    _write_ready = _Ignored()
+    _read_ready_cb = _Ignored()
 
     # What was only gathered has failed, or is sent, before the state of the connection changes.
 

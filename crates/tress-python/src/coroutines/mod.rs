@@ -1,5 +1,6 @@
 //! The event loop of `tress.asyncio`.
 
+pub mod address;
 pub mod arguments;
 pub mod buffer;
 pub mod creating;

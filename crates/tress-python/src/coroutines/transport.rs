@@ -14,6 +14,7 @@ use pyo3::{IntoPyObjectExt, PyTraverseError, PyVisit, ffi, intern};
 use crate::base::attached::Attached;
 use crate::base::calls;
 
+use super::address::Address;
 use super::buffer::{Access, Buffer};
 use super::creating::Found;
 use super::descriptors::{Direction, Watcher};
@@ -28,6 +29,10 @@ use super::tls::TlsProtocol;
 const SILENT_WRITES: u32 = 5;
 
 const WRITE_FAILED: &str = "Fatal write error on socket transport";
+
+/// Where a protocol is told to pause, and to go on: as in the standard library.
+const HIGH_WATER: usize = 64 * 1024;
+const LOW_WATER: usize = HIGH_WATER / 4;
 
 const READ_FAILED: &str = "Fatal read error on socket transport";
 
@@ -55,6 +60,17 @@ struct State {
     is_protocol_paused: bool,
     /// A future for the moment when all is written.
     empty_waiter: Option<Py<PyAny>>,
+    /// The socket, also when it is closed.
+    sock: Option<Py<PyAny>>,
+    is_sock_closed: bool,
+    server: Option<Py<PyAny>>,
+    /// Whether the protocol is one to tell of the connection's end.
+    has_protocol: bool,
+    /// What `get_extra_info` tells, once somebody wants more of it than addresses, and until then what it is made of.
+    extra: Option<Py<PyDict>>,
+    given_extra: Option<Py<PyDict>>,
+    address: Option<Address>,
+    peer: Option<Address>,
 }
 
 #[pyclass(module = "tress._native", frozen, subclass, weakref)]
@@ -69,10 +85,6 @@ impl SocketTransport {
     pub fn own<'a, 'py>(any: &'a Bound<'py, PyAny>) -> PyResult<Option<&'a Bound<'py, Self>>> {
         let is_own = any.get_type().is(OWN.get(any.py())?);
         Ok(if is_own { any.cast().ok() } else { None })
-    }
-
-    pub fn is_closing(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.is_closing)
     }
 
     fn owner<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, EventLoop>> {
@@ -259,6 +271,52 @@ impl SocketTransport {
         Ok(())
     }
 
+    /// `sockname` and `peername`, as long as nobody has asked for all.
+    fn told_address(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+        let is = |wanted: &Bound<'_, PyString>| -> PyResult<bool> { Ok(name.is(wanted) || name.eq(wanted)?) };
+        let wants_peer = is(intern!(py, "peername"))?;
+        if !wants_peer && !is(intern!(py, "sockname"))? {
+            return Ok(None);
+        }
+        let made = self.state.with(py, |state| {
+            if state.extra.is_some() || state.given_extra.is_some() {
+                return None;
+            }
+            let address = if wants_peer { state.peer.as_ref() } else { state.address.as_ref() };
+            address.map(|address| address.clone_ref(py))
+        });
+        made.map(|address| address.into_object(py)).transpose()
+    }
+
+    /// All that `get_extra_info` tells.
+    fn extra<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (extra, given, sock) = self.state.with(py, |state| {
+            (
+                state.extra.as_ref().map(|extra| extra.clone_ref(py)),
+                state.given_extra.as_ref().map(|given| given.clone_ref(py)),
+                state.sock.as_ref().map(|sock| sock.clone_ref(py)),
+            )
+        });
+        if let Some(extra) = extra {
+            return Ok(extra.into_bound(py));
+        }
+        let extra = given.map_or_else(|| PyDict::new(py), |given| given.into_bound(py));
+        let (address, peer) = self.state.with(py, |state| {
+            let copy = |address: &Option<Address>| address.as_ref().map(|address| address.clone_ref(py));
+            (copy(&state.address), copy(&state.peer))
+        });
+        let (name, peer_name) = (intern!(py, "sockname"), intern!(py, "peername"));
+        extra.set_item(name, address.map(|address| address.into_object(py)).transpose()?)?;
+        if !extra.contains(peer_name)? {
+            extra.set_item(peer_name, peer.map(|peer| peer.into_object(py)).transpose()?)?;
+        }
+        let class = py.import(intern!(py, "asyncio.trsock"))?.getattr(intern!(py, "TransportSocket"))?;
+        extra.set_item(intern!(py, "socket"), class.call1((sock,))?)?;
+        let replaced = self.state.with(py, |state| state.extra.replace(extra.clone().unbind()));
+        drop(replaced);
+        Ok(extra)
+    }
+
     fn empty_waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py)))
     }
@@ -426,6 +484,27 @@ impl SocketTransport {
     }
 }
 
+/// Small writes need not wait for the other side: where the connection is of TCP, and whoever made the socket said so or left it open.
+fn switch_off_delay(fd: RawFd) {
+    let on: libc::c_int = 1;
+    let mut protocol: libc::c_int = 0;
+    let size = libc::socklen_t::try_from(size_of_val(&on)).unwrap_or(0);
+    let mut len = size;
+    // SAFETY: the kernel writes a number of that size, and reads another; it refuses a descriptor of something else.
+    unsafe {
+        let asked = libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_PROTOCOL,
+            (&raw mut protocol).cast(),
+            &raw mut len,
+        );
+        if asked == 0 && protocol == libc::IPPROTO_TCP {
+            libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, (&raw const on).cast(), size);
+        }
+    }
+}
+
 /// The bytes of an argument: itself, or a snapshot of what can change.
 fn bytes_of<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     if let Ok(bytes) = data.cast::<PyBytes>() {
@@ -536,14 +615,141 @@ impl SocketTransport {
         Self::read_now(slf)
     }
 
-    /// Has the loop read from now on, unless reading is paused.
+    /// As the standard library's functions call it.
     fn _add_reader(
         slf: &Bound<'_, Self>,
         _fd: &Bound<'_, PyAny>,
         _callback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
+        Self::_begin_reading(slf)
+    }
+
+    /// What a new connection is made of. `extra` is what `get_extra_info` tells besides.
+    fn _open<'py>(
+        &self,
+        sock: &Bound<'py, PyAny>,
+        extra: Option<Bound<'py, PyDict>>,
+        server: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let py = sock.py();
+        let fd: RawFd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
+        let address = Address::of_socket(sock, fd)?;
+        let peer = Address::of_peer(sock, fd)?;
+        // Who accepted the connection knows that address, and nothing else: it need not be kept twice.
+        let name = intern!(py, "peername");
+        let is_told = match &extra {
+            Some(extra) if extra.len() == 1 => match extra.get_item(name)? {
+                Some(told) => peer.clone_ref(py).into_object(py)?.bind(py).eq(told)?,
+                None => false,
+            },
+            extra => extra.is_none(),
+        };
+        switch_off_delay(fd);
+        let replaced = self.state.with(py, |state| {
+            state.fd = fd;
+            state.high_water = HIGH_WATER;
+            state.low_water = LOW_WATER;
+            state.address = Some(address);
+            state.peer = Some(peer);
+            let given = if is_told { None } else { extra.map(Bound::unbind) };
+            (
+                state.sock.replace(sock.clone().unbind()),
+                std::mem::replace(&mut state.given_extra, given),
+                std::mem::replace(&mut state.server, server.map(Bound::unbind)),
+            )
+        });
+        drop(replaced);
+        Ok(())
+    }
+
+    /// Has the loop read from now on, unless reading is paused.
+    fn _begin_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let reads = slf.get().state.with(slf.py(), |state| !state.is_closing && !state.is_paused);
         if reads { Self::watch(slf, Direction::Read, true) } else { Ok(()) }
+    }
+
+    /// What is known of the connection by that name: `peername`, `sockname`, `socket`, or what was given when it was made.
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let told = if let Some(address) = slf.get().told_address(py, name)? {
+            Some(address.into_bound(py))
+        } else {
+            Self::write_gathered(slf)?; // the socket may be shut down
+            slf.get().extra(py)?.get_item(name)?
+        };
+        Ok(told.or(default).unwrap_or_else(|| py.None().into_bound(py)))
+    }
+
+    #[getter(_extra)]
+    fn get_extra<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.extra(py)
+    }
+
+    #[setter(_extra)]
+    fn set_extra(&self, py: Python<'_>, extra: Bound<'_, PyDict>) {
+        let replaced = self.state.with(py, |state| state.extra.replace(extra.unbind()));
+        drop(replaced);
+    }
+
+    /// Whether the connection is closed or about to be.
+    pub fn is_closing(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.is_closing)
+    }
+
+    /// The protocol.
+    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.get_protocol_attribute(py)
+    }
+
+    /// Has another protocol told from now on.
+    fn set_protocol(&self, py: Python<'_>, protocol: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        self.set_protocol_attribute(py, protocol)?;
+        self.state.with(py, |state| state.has_protocol = true);
+        Ok(())
+    }
+
+    /// None once it is closed.
+    #[getter(_sock)]
+    fn get_sock(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| {
+            let open = state.sock.as_ref().filter(|_| !state.is_sock_closed);
+            open.map(|sock| sock.clone_ref(py))
+        })
+    }
+
+    #[setter(_sock)]
+    fn set_sock(&self, py: Python<'_>, sock: Option<Py<PyAny>>) {
+        let replaced = self.state.with(py, |state| {
+            state.is_sock_closed = sock.is_none();
+            sock.and_then(|sock| state.sock.replace(sock))
+        });
+        drop(replaced);
+    }
+
+    #[getter(_server)]
+    fn get_server(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.server.as_ref().map(|server| server.clone_ref(py)))
+    }
+
+    #[setter(_server)]
+    fn set_server(&self, py: Python<'_>, server: Option<Py<PyAny>>) {
+        let replaced = self.state.with(py, |state| std::mem::replace(&mut state.server, server));
+        drop(replaced);
+    }
+
+    #[getter(_protocol_connected)]
+    fn get_protocol_connected(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.has_protocol)
+    }
+
+    #[setter(_protocol_connected)]
+    fn set_protocol_connected(&self, py: Python<'_>, value: bool) {
+        self.state.with(py, |state| state.has_protocol = value);
     }
 
     fn _clear_buffer(&self, py: Python<'_>) {
@@ -686,7 +892,7 @@ impl SocketTransport {
     }
 
     #[getter(_protocol)]
-    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    fn get_protocol_attribute(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
     }
 
@@ -724,14 +930,21 @@ impl SocketTransport {
             visit.call(&state.owner)?;
             visit.call(&state.protocol)?;
             visit.call(&state.context)?;
-            visit.call(&state.empty_waiter)
+            visit.call(&state.empty_waiter)?;
+            visit.call(&state.sock)?;
+            visit.call(&state.server)?;
+            visit.call(&state.extra)?;
+            visit.call(&state.given_extra)
         });
         visited.unwrap_or(Ok(()))
     }
 
     fn __clear__(&self) {
         let out = self.state.collected(|state| {
-            (state.owner.take(), state.protocol.take(), state.context.take(), state.empty_waiter.take())
+            (
+                (state.owner.take(), state.protocol.take(), state.context.take(), state.empty_waiter.take()),
+                (state.sock.take(), state.server.take(), state.extra.take(), state.given_extra.take()),
+            )
         });
         drop(out);
     }
