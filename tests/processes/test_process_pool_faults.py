@@ -8,12 +8,15 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.processes import calls
 from tests.processes.test_process_pool import METHODS, until
+from tests.threads.ordering import BOUND_S, until as wait_until
 from tress.concurrent.futures import ProcessPoolExecutor
 from tress.concurrent.futures.process import WorkerLostError
 
@@ -113,6 +116,56 @@ def test_an_interrupt_in_the_middle_of_map(method: str, tmp_path: Path) -> None:
     assert errors.rstrip().endswith("KeyboardInterrupt")
     begun = [path for path in tmp_path.iterdir() if path.name.isdigit()]
     assert len(begun) <= 4
+
+
+def test_a_worker_that_dies_before_the_offer_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call is offered once more, by another thread, and must still be there."""
+    import multiprocessing
+
+    with ProcessPoolExecutor(
+        1,
+        mp_context=multiprocessing.get_context("fork"),
+        on_worker_lost="retry",
+        max_retries=1,
+    ) as pool:
+        engine = pool._engine
+        offer, limit, is_over = engine.offer, engine.watch.limit, threading.Event()
+
+        def offer_after_the_first(future: Any) -> bool:
+            if future._losses > 0:
+                assert is_over.wait(BOUND_S)
+                return offer(future)
+            made = offer(future)
+            is_over.set()
+            return made
+
+        def limit_late(future: Any, seconds: float) -> None:
+            wait_until(lambda: future._losses > 0, "the worker has died")
+            limit(future, seconds)
+
+        monkeypatch.setattr(engine, "offer", offer_after_the_first)
+        monkeypatch.setattr(engine.watch, "limit", limit_late)
+        again = pool.with_options(timeout=BOUND_S)
+        assert again.submit(calls.die_first, str(tmp_path / "marker")).result(BOUND_S) == "done"
+
+
+def test_pending_calls_are_cancelled_though_their_numbers_are_not_noted(tmp_path: Path) -> None:
+    """As when a signal has interrupted a submission."""
+    import multiprocessing
+
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork"))
+    futures: list[Any] = [
+        pool.submit(calls.tell_and_wait, str(tmp_path), str(number)) for number in range(20)
+    ]
+    until(tmp_path / "0")
+    for future in futures[5:10]:
+        future._task = None
+    (tmp_path / "go").touch()
+    pool.shutdown(cancel_futures=True)
+    assert all(future.done() for future in futures)
+    assert futures[-1].cancelled()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -86,7 +86,7 @@ def test_the_time_counts_from_the_beginning_of_the_call(
 def test_retries(executor: ProcessPoolExecutor, tmp_path: Path) -> None:
     again = executor.with_options(timeout=1.0, retries=2)
     assert again.submit(calls.wait_first, str(tmp_path / "marker")).result(BOUND_S) == "done"
-    never = executor.with_options(timeout=0.1, retries=2)
+    never = executor.with_options(timeout=0.5, retries=2)
     with pytest.raises(tress.TaskTimeoutError):
         never.submit(calls.count_and_wait, str(tmp_path / "count")).result(BOUND_S)
     assert len((tmp_path / "count").read_text()) == 3

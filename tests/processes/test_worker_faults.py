@@ -37,8 +37,14 @@ def test_one_that_closes_the_descriptors_of_its_process(ctx: Any) -> None:
     with ProcessPoolExecutor(2, mp_context=ctx, on_worker_lost="fail_task") as executor:
         closing = [executor.submit(close_everything) for _ in range(4)]
         for future in closing:
-            # The answer may find its way nevertheless.
+            # The answer may find its way nevertheless, and the worker die of a later call.
             assert isinstance(future.exception(BOUND_S), (WorkerLostError, type(None)))
+        for _ in closing:
+            squares = [executor.submit(calls.square, n) for n in range(50)]
+            errors = [future.exception(BOUND_S) for future in squares]
+            if not any(errors):
+                break
+            assert all(isinstance(error, (WorkerLostError, type(None))) for error in errors)
         assert list(executor.map(calls.square, range(50))) == [n * n for n in range(50)]
     with ctx.Pool(1) as pool:
         outcome = pool.apply_async(close_everything)

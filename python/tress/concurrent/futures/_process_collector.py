@@ -12,6 +12,7 @@ import concurrent.futures.process as _std_module
 import contextlib
 import os
 import signal
+import sys
 import weakref
 from concurrent.futures.process import BrokenProcessPool
 
@@ -263,7 +264,12 @@ class ExecutorCollector(Collector):
     def cancel_pending(self) -> None:
         """Cancels the calls that no worker has begun, or is about to begin."""
         engine = self.engine
-        offered = sorted(engine.pool.futures(), key=lambda future: future._task)
+        # By number; last those whose numbers are not noted yet: they are being offered, or a signal
+        # has interrupted that.
+        offered = sorted(
+            engine.pool.futures(),
+            key=lambda future: sys.maxsize if future._task is None else future._task,
+        )
         waiting = [future for future in offered if not future.running()]
         free = max(len(engine.processes) - (len(offered) - len(waiting)), 0)
         if engine.interrupting:

@@ -142,6 +142,8 @@ class Engine:
     def offer(self, future: ProcessFuture) -> bool:
         """Whether there was room for the call, or it has ended otherwise."""
         call = future._call
+        # Before a worker can have the call and die of it: another thread offers it again then.
+        is_kept = self.tries_again(future)
         try:
             pickled, buffers = dumps_call(call)
         except Exception as error:
@@ -164,7 +166,8 @@ class Engine:
         else:
             end(future, MemoryError(f"no room in shared memory for a call of {size} bytes"))
             return True
-        future._task = task
+        # Whoever has offered it again meanwhile has the later number.
+        future._task = task if future._task is None else max(task, future._task)
         if size >= _LARGE and not self.trims:
             # Not before it is lent: a collector that sees nothing lent looks no more.
             self.trims = True
@@ -172,7 +175,7 @@ class Engine:
         options = future._options
         if options is not None and options.timeout is not None:
             self.watch.limit(future, options.timeout)
-        if not self.tries_again(future):
+        if not is_kept:
             if future._name is None:
                 future._name = name_of(call[0])
             future._call = None
