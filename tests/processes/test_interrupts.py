@@ -27,8 +27,13 @@ def interrupts() -> Iterator[None]:
 
 def interrupt_wait() -> None:
     main = threading.main_thread().ident or 0
-    until(lambda: any(wait.thread_ident == main for wait in tress.waits()), "the main thread waits")
-    signal.pthread_kill(main, signal.SIGINT)
+    try:
+        until(
+            lambda: any(wait.thread_ident == main for wait in tress.waits()),
+            "the main thread waits",
+        )
+    finally:  # whatever this comes to, the main thread is to hear of it
+        signal.pthread_kill(main, signal.SIGINT)
 
 
 def interrupted(call: Callable[[], object]) -> None:

@@ -130,10 +130,10 @@ def test_a_worker_that_dies_before_the_offer_is_over(
         on_worker_lost="retry",
         max_retries=1,
     ) as pool:
-        engine = pool._engine
+        engine: Any = pool._engine
         offer, limit, is_over = engine.offer, engine.watch.limit, threading.Event()
 
-        def offer_after_the_first(future: Any) -> bool:
+        def offer_after_the_first(future: Any) -> Any:
             if future._losses > 0:
                 assert is_over.wait(BOUND_S)
                 return offer(future)
