@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import select
 import socket
 import ssl
 import tempfile
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.coroutines.conftest import Run
+from tests.faults.coroutines.conftest import LIMIT_S, Run
 from tests.faults.coroutines.ends import (
     HOST,
     Recorder,
@@ -105,6 +106,8 @@ def test_during_the_handshake_of_a_server(run: Run, sent: int) -> None:
             end.sendall(hello[:sent])
             await quiet()
             reset(end)
+        while len(made) < 5:
+            await asyncio.sleep(0)
         await quiet()
         assert [protocol.told for protocol in made] == [[]] * 5
         reader, writer = await asyncio.open_connection(
@@ -210,8 +213,7 @@ def test_after_our_end_of_writing(run: Run) -> None:
     async def scene() -> None:
         transport, protocol, theirs = await connect(ends=tcp_pair())
         transport.write_eof()
-        await quiet()
-        assert theirs.recv(1) == b""
+        assert await asyncio.get_running_loop().sock_recv(theirs, 1) == b""
         reset(theirs)
         assert isinstance(await protocol.lost, ConnectionResetError)
         assert protocol.told == ["made", "lost"]
@@ -223,10 +225,14 @@ def test_after_its_own_end_of_writing(run: Run) -> None:
     """Who does not read learns of it by writing."""
 
     async def scene() -> None:
-        transport, protocol, theirs = await connect(StaysOpen, tcp_pair())
+        ours, theirs = tcp_pair()
+        transport, protocol, _ = await connect(StaysOpen, (ours, theirs))
         theirs.shutdown(socket.SHUT_WR)
         await protocol.until(lambda: "eof" in protocol.told)
         reset(theirs)
+        arrival = select.poll()
+        arrival.register(ours, 0)  # an error is told of, whatever is asked for
+        assert arrival.poll(LIMIT_S * 1000)
         await quiet()
         assert protocol.told == ["made", "eof"]
         transport.write(b"x")
