@@ -10,6 +10,7 @@ import contextlib
 import gc
 import os
 import socket
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -280,9 +281,10 @@ async def in_a_thread() -> None:
 
 
 async def server() -> None:
-    listening = await asyncio.start_unix_server(lambda _, writer: writer.close(), "\0of growth")
+    name = f"\0{uuid.uuid4()}"  # not that of another run
+    listening = await asyncio.start_unix_server(lambda _, writer: writer.close(), name)
     async with listening:
-        reader, writer = await asyncio.open_unix_connection("\0of growth")
+        reader, writer = await asyncio.open_unix_connection(name)
         assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()

@@ -25,7 +25,11 @@ from tests.faults.coroutines.turning import quiet
 LONG = 1 << 20
 """More than the kernel takes for a unix socket or a pipe that nobody reads."""
 
-LONG_OVER_TCP = 6 << 20
+KERNEL_TAKES = 128 << 10
+"""For a TCP connection, each way: fixed, as the kernel would else let it grow with time."""
+
+LONG_OVER_TCP = 4 << 20
+"""More than it and the TLS of a peer that does not read take."""
 
 ERRORS: list[type[BaseException]] = [
     ValueError,
@@ -48,6 +52,10 @@ class Log:
         line = re.sub(r"0x[0-9a-f]+|f?d=\d+|pid=\d+|\bpid \d+|line \d+|\.py:\d+", "…", line)
         if not self.lines or self.lines[-1] != line:  # how the data was cut is not of interest
             self.lines.append(line)
+
+    def has(self, *lines: str) -> bool:
+        """Whether one of them was said."""
+        return any(line in self.lines for line in lines)
 
     def handle(self, _: object, context: dict[str, Any]) -> None:
         self.say(f"handler: {context['message']}: {context.get('exception')!r}")
@@ -95,7 +103,10 @@ class Any_(asyncio.BaseProtocol):
 
 
 class Plain(Any_, asyncio.Protocol):
+    received = 0
+
     def data_received(self, data: bytes) -> None:
+        self.received += len(data)
         self.log.called("data_received")
 
     def eof_received(self) -> None:
@@ -194,22 +205,23 @@ def odd_buffer(room: Any) -> Scene:
 
 
 def tls(kind: type[Any_]) -> Scene:
+    """Each step waits for what it leads to: TCP takes its time to deliver."""
+
     async def scene(log: Log) -> None:
         loop = asyncio.get_running_loop()
         ours, theirs = tcp_pair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_TAKES)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_TAKES)
         protocol = kind(log)
         client = Plain(Log("", ValueError))
 
+        def is_open() -> bool:
+            return protocol.transport is not None and not protocol.transport.is_closing()
+
         async def accept() -> None:
             try:
-                await asyncio.wait_for(
-                    loop.connect_accepted_socket(
-                        lambda: protocol,
-                        ours,
-                        ssl=server_tls(),
-                    ),
-                    0.3,
-                )
+                await loop.connect_accepted_socket(lambda: protocol, ours, ssl=server_tls())
             except BaseException as error:
                 log.say(f"accept: {error!r}")
                 if not isinstance(error, Exception):
@@ -219,28 +231,30 @@ def tls(kind: type[Any_]) -> Scene:
         there, _ = await loop.create_connection(
             lambda: client, sock=theirs, ssl=client_tls(), server_hostname="localhost"
         )
+        await until(lambda: serving.done() or log.raised > 0)
+        await quiet()
+        serving.cancel()  # it waits for ever where its protocol's error has left the loop
         await asyncio.wait([serving])
         await quiet()
         there.pause_reading()
-        if protocol.transport and not protocol.transport.is_closing():
+        written = 0
+        if is_open():
             for _ in range(2):
                 protocol.transport.write(b"x" * LONG_OVER_TCP)
+                written += LONG_OVER_TCP
             await quiet()
             log.state(protocol.transport)
         log.say("read")
         there.resume_reading()
-        while (
-            protocol.transport
-            and not protocol.transport.is_closing()
-            and protocol.transport.get_write_buffer_size()
-        ):
-            await quiet()
+        await until(lambda: client.received == written or not is_open())
         await quiet()
         log.say("send")
         there.write(b"data")
+        await until(lambda: log.has("data_received()", "buffer_updated()") or not is_open())
         await quiet()
         log.say("end")
         there.close()
+        await until(lambda: log.has("eof_received()") or not is_open())
         await quiet()
         if protocol.transport:
             log.state(protocol.transport)
@@ -369,7 +383,11 @@ async def process(log: Log) -> None:
 
 async def until_seen(log: Log, line: str) -> None:
     """Methods are seen before they raise, and so each is seen, in the end."""
-    while line not in log.lines:
+    await until(lambda: log.has(line))
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
         await asyncio.sleep(0.001)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import select
 import socket
 import ssl
 import tempfile
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.coroutines.conftest import Run
+from tests.faults.coroutines.conftest import LIMIT_S, Run
 from tests.faults.coroutines.ends import (
     HOST,
     Recorder,
@@ -33,6 +34,9 @@ LONG = 8 << 20
 
 CONNECTIONS = 300
 """Of the storm."""
+
+CROWD = 20
+"""How many of them there are at once."""
 
 
 async def serve(**options: Any) -> tuple[Any, list[Recorder]]:
@@ -102,6 +106,8 @@ def test_during_the_handshake_of_a_server(run: Run, sent: int) -> None:
             end.sendall(hello[:sent])
             await quiet()
             reset(end)
+        while len(made) < 5:
+            await asyncio.sleep(0)
         await quiet()
         assert [protocol.told for protocol in made] == [[]] * 5
         reader, writer = await asyncio.open_connection(
@@ -207,8 +213,7 @@ def test_after_our_end_of_writing(run: Run) -> None:
     async def scene() -> None:
         transport, protocol, theirs = await connect(ends=tcp_pair())
         transport.write_eof()
-        await quiet()
-        assert theirs.recv(1) == b""
+        assert await asyncio.get_running_loop().sock_recv(theirs, 1) == b""
         reset(theirs)
         assert isinstance(await protocol.lost, ConnectionResetError)
         assert protocol.told == ["made", "lost"]
@@ -220,10 +225,14 @@ def test_after_its_own_end_of_writing(run: Run) -> None:
     """Who does not read learns of it by writing."""
 
     async def scene() -> None:
-        transport, protocol, theirs = await connect(StaysOpen, tcp_pair())
+        ours, theirs = tcp_pair()
+        transport, protocol, _ = await connect(StaysOpen, (ours, theirs))
         theirs.shutdown(socket.SHUT_WR)
         await protocol.until(lambda: "eof" in protocol.told)
         reset(theirs)
+        arrival = select.poll()
+        arrival.register(ours, 0)  # an error is told of, whatever is asked for
+        assert arrival.poll(LIMIT_S * 1000)
         await quiet()
         assert protocol.told == ["made", "eof"]
         transport.write(b"x")
@@ -402,7 +411,7 @@ def test_at_any_moment(run_ours: Run, over: str) -> None:
     if over == "TLS":
         tls = {"ssl": server_tls()}
         options = {"ssl": client_tls(), "server_hostname": "localhost"}
-    count = CONNECTIONS // 3 if over == "TLS" else CONNECTIONS
+    rounds = (CONNECTIONS // 3 if over == "TLS" else CONNECTIONS) // CROWD
 
     class Echo(Recorder):
         keeps_data = False
@@ -421,43 +430,50 @@ def test_at_any_moment(run_ours: Run, over: str) -> None:
             made.append(Echo())
             return made[-1]
 
-        async def client() -> int:
-            """How many bytes came back, until it reset the connection."""
+        async def client(moment_s: float | None) -> int:
+            """How many bytes came back, until it reset the connection.
+
+            None is the moment of the first answer.
+            """
             end = socket.create_connection(address(server))
             end.setblocking(False)
             reset_when_closed(end)
             back = 0
             writer = None
             try:
-                async with asyncio.timeout(chance.random() ** 3 * 0.05):
+                async with asyncio.timeout(moment_s):
                     reader, writer = await asyncio.open_connection(sock=end, **options)
-                    while True:
-                        writer.write(bytes(chance.randrange(200_000)))
+                    while not back or moment_s is not None:
+                        writer.write(bytes(1 + chance.randrange(200_000)))
                         await writer.drain()
                         back += len(await reader.read(100_000))
             except (TimeoutError, ConnectionError):
-                pass
+                assert moment_s is not None
             if writer:
                 writer.transport.abort()
             return back
 
         server = await loop.create_server(make, HOST, 0, **tls)
-        backs = []
-        for _ in range(count // 20):
-            backs += await asyncio.gather(*(client() for _ in range(20)))
-        if tls:
-            made_count = sum("made" in protocol.told for protocol in made)
-            while sum(protocol.lost.done() for protocol in made) < made_count:
-                await asyncio.sleep(0.001)
-        else:
-            await asyncio.gather(*(protocol.lost for protocol in made))
-            assert len(made) == count // 20 * 20
+        began = loop.time()
+        backs = [await client(None)]
+        longest_s = CROWD * (loop.time() - began)  # so that some are answered, on any machine
+        for _ in range(rounds):
+            moments = [chance.random() ** 3 * longest_s for _ in range(CROWD - 1)]
+            backs += await asyncio.gather(*map(client, [*moments, None]))
+        assert len(backs) == 1 + rounds * CROWD
+        while len(made) < len(backs) or not all(is_over(protocol) for protocol in made):
+            await asyncio.sleep(0.001)
         for protocol in made:
             told = [what for what in protocol.told if what in ("made", "lost")]
-            assert told in (["made", "lost"], [])
+            assert told in (["made", "lost"], []) if tls else told == ["made", "lost"]
             assert protocol.answered == protocol.received
-        assert 0 < sum(backs) <= sum(protocol.received for protocol in made)
+        assert len(made) == len(backs)
+        assert rounds < sum(backs) <= sum(protocol.received for protocol in made)
         server.close()
         await server.wait_closed()
+
+    def is_over(protocol: Echo) -> bool:
+        """Lost; or never made, for a handshake that was reset."""
+        return protocol.lost.done() or (bool(tls) and "made" not in protocol.told)
 
     run_ours(scene())
