@@ -7,7 +7,7 @@
 
 use std::ffi::CString;
 use std::ptr;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::exceptions::{
     PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError,
@@ -212,7 +212,7 @@ enum Stage {
 pub struct LazyCoroutine {
     attempt: Attempt,
     stage: Attached<Stage>,
-    /// How far a search has come.
+    /// How far a search has come; the number of a sleeper among the loop's timers.
     progress: AtomicUsize,
 }
 
@@ -331,6 +331,16 @@ impl LazyCoroutine {
             Stage::Waiting { future, .. } => Some(future.bind(py).clone()),
             _ => None,
         })
+    }
+
+    /// Its number among the loop's timers, if it sleeps.
+    pub fn number(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed) as u64
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "numbers count what has been in memory")]
+    pub fn set_number(&self, number: u64) {
+        self.progress.store(number as usize, Ordering::Relaxed);
     }
 
     pub fn is_waiting(&self, py: Python<'_>) -> bool {
