@@ -14,7 +14,7 @@ pub trait Numbered {
     /// The number that it was given last.
     fn number(&self) -> u64;
 
-    /// Gives it a number, below 2**56.
+    /// Gives it a number, below 2**48.
     fn set_number(&mut self, number: u64);
 }
 

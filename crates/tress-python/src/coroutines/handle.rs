@@ -249,28 +249,29 @@ impl Handle {
         Ok(handle)
     }
 
-    fn context(&self, py: Python<'_>) -> Py<PyAny> {
-        self.call.with(py, |call| call.context.0.clone_ref(py))
-    }
-
     /// Its context, which is its own from now on.
     ///
     /// # Errors
     /// MemoryError.
     #[inline]
     fn own_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let context = self.context(py);
-        if self.sharing.has(SNAPSHOT) { self.copy_snapshot(py, &context) } else { Ok(context.into_bound(py)) }
+        let context = self.call.with(py, |call| call.context.0.bind(py).clone());
+        if self.sharing.has(SNAPSHOT) { self.copy_snapshot(&context) } else { Ok(context) }
     }
 
-    fn copy_snapshot<'py>(&self, py: Python<'py>, snapshot: &Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let own = snapshot::own_copy(py, snapshot)?;
-        let context = CallContext(own.clone_ref(py));
+    fn copy_snapshot<'py>(&self, snapshot: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = snapshot.py();
+        let own = snapshot::own_copy(snapshot)?;
+        if !self.sharing.has(SNAPSHOT) {
+            // The collector has come, and somebody has asked in the middle of it.
+            return self.own_context(py);
+        }
+        let context = CallContext(own.clone().unbind());
         self.leave_snapshot(py);
         let replaced = self.call.with(py, |call| std::mem::replace(&mut call.context, context));
         self.sharing.set(SNAPSHOT, false);
         drop(replaced);
-        Ok(own.into_bound(py))
+        Ok(own)
     }
 
     /// The loop keeps its snapshot no longer for this one: a value may refer to the handle, and the collector would not find that out.
@@ -278,7 +279,8 @@ impl Handle {
     fn leave_snapshot(&self, py: Python<'_>) {
         if self.sharing.has(COUNTED) {
             self.sharing.set(COUNTED, false);
-            self.owner.get().snapshots.give_back(py, &self.context(py));
+            let context = self.call.with(py, |call| call.context.0.as_ptr());
+            self.owner.get().snapshots.give_back(py, context);
         }
     }
 

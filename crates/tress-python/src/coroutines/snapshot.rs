@@ -13,7 +13,8 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::base::attached::Attached;
 
-/// The last snapshot of a loop's, for as long as a timer that is to be called has it: so it keeps no value alive longer than a copy of each timer's own would.
+/// The last snapshot of a loop's, for as long as a timer that is to be called has it: so it keeps no value alive longer than a copy of
+/// each timer's own would.
 pub struct Snapshots(Attached<Option<Snapshot>>);
 
 struct Snapshot {
@@ -35,6 +36,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// MemoryError.
+    #[inline]
     pub fn present(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, bool)> {
         // SAFETY: attached; the result is a new reference, or null with an exception set.
         let copy = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }?;
@@ -49,14 +51,17 @@ impl Snapshots {
         }
         let snapshot = Snapshot { context: copy.clone().unbind(), values, timers: 1 };
         let replaced = self.0.with(py, |last| last.replace(snapshot));
-        drop(replaced.map(|replaced| replaced.context.into_bound(py)));
+        if let Some(replaced) = replaced {
+            drop(replaced.context.into_bound(py));
+        }
         Ok((copy.unbind(), true))
     }
 
     /// A timer no longer has this snapshot.
-    pub fn give_back(&self, py: Python<'_>, context: &Py<PyAny>) {
+    #[inline]
+    pub fn give_back(&self, py: Python<'_>, context: *mut PyObject) {
         let out = self.0.with(py, |place| {
-            let last = place.as_mut().filter(|last| last.context.is(context))?;
+            let last = place.as_mut().filter(|last| last.context.as_ptr() == context)?;
             last.timers -= 1;
             if last.timers == 0 { place.take() } else { None }
         });
@@ -79,13 +84,14 @@ impl Snapshots {
 ///
 /// # Errors
 /// MemoryError.
-pub fn own_copy(py: Python<'_>, snapshot: &Py<PyAny>) -> PyResult<Py<PyAny>> {
+pub fn own_copy<'py>(snapshot: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: a context; the result is a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_Copy(snapshot.as_ptr())) }.map(Bound::unbind)
+    unsafe { Bound::from_owned_ptr_or_err(snapshot.py(), ffi::PyContext_Copy(snapshot.as_ptr())) }
 }
 
 /// What holds the values of a context that has not been entered: all that it refers to. It never changes, a context in which a variable is
 /// set refers to another one; so whoever refers to the same one has the same values. None where it is otherwise.
+#[inline]
 fn values(context: &Bound<'_, PyAny>) -> Option<*mut PyObject> {
     let mut found = Found { object: ptr::null_mut(), count: 0 };
     // SAFETY: a live object, whose class has this function if it has garbage collection; it calls `note` with `found` alone.

@@ -133,16 +133,17 @@ impl Numbered for Timer {
         // SAFETY: a loop's timers are reached under the interpreter lock alone.
         match self.kind(unsafe { Python::assume_attached() }) {
             Kind::Own(handle) => handle.as_super().get().number(),
-            Kind::Sleeper(sleeper) => sleeper.get().number(),
+            Kind::Sleeper(sleeper) => sleeper.get().progress.get() as u64,
             Kind::Foreign(foreign) => foreign.get().number.load(Ordering::Relaxed),
         }
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "a number is below 2**48, and a word has 64 bits")]
     fn set_number(&mut self, number: u64) {
         // SAFETY: as above.
         match self.kind(unsafe { Python::assume_attached() }) {
             Kind::Own(handle) => handle.as_super().get().set_number(number),
-            Kind::Sleeper(sleeper) => sleeper.get().set_number(number),
+            Kind::Sleeper(sleeper) => sleeper.get().progress.set(number as usize),
             Kind::Foreign(foreign) => foreign.get().number.store(number, Ordering::Relaxed),
         }
     }
