@@ -261,13 +261,19 @@ impl Handle {
 
     fn copy_snapshot<'py>(&self, snapshot: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = snapshot.py();
+        self.leave_snapshot(py);
+        // SAFETY: a live object.
+        if unsafe { ffi::Py_REFCNT(snapshot.as_ptr()) } == 2 {
+            // This one's reference and the caller's: nobody shares it any more.
+            self.sharing.set(SNAPSHOT, false);
+            return Ok(snapshot.clone());
+        }
         let own = snapshot::own_copy(snapshot)?;
         if !self.sharing.has(SNAPSHOT) {
             // The collector has come, and somebody has asked in the middle of it.
             return self.own_context(py);
         }
         let context = CallContext(own.clone().unbind());
-        self.leave_snapshot(py);
         let replaced = self.call.with(py, |call| std::mem::replace(&mut call.context, context));
         self.sharing.set(SNAPSHOT, false);
         drop(replaced);
