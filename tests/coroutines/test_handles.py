@@ -39,13 +39,14 @@ def test_arguments(loop: Any, add: Add) -> None:
 
 
 @pytest.mark.parametrize("end", ["called", "closed", "abandoned"])
-@pytest.mark.parametrize("method", ["call_soon", "call_soon_threadsafe"])
+@pytest.mark.parametrize("method", ["call_soon", "call_soon_threadsafe", "call_later"])
 def test_a_burst_leaves_nothing(method: str, end: str) -> None:
     """Of handles that are kept, cancelled or thrown away, with contexts that hold them."""
     loop: Any = tress.asyncio.EventLoop()
     variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable")
     called: list[None] = []
     references: list[weakref.ref[Any]] = []
+    delay = (0,) if method == "call_later" else ()
     before = len(gc.get_objects())
 
     def call(thing: Any) -> None:
@@ -58,7 +59,7 @@ def test_a_burst_leaves_nothing(method: str, end: str) -> None:
             thing.loop = loop
             variable.set(thing)
             references.append(weakref.ref(thing))
-            handle = getattr(loop, method)(call, thing)
+            handle = getattr(loop, method)(*delay, call, thing)
             if number % 3 == 0:
                 thing.handle = handle
             if number % 5 == 0:
@@ -71,7 +72,7 @@ def test_a_burst_leaves_nothing(method: str, end: str) -> None:
     contextvars.copy_context().run(add, loop)
     gc.collect()
     if end == "called":
-        turn(loop)
+        turn(loop, 1 + len(delay))
         assert len(called) == 5_000 - 715
     else:
         assert all(reference() is not None for reference in references[1::7])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 import tress.asyncio
-from tests.coroutines.turns import FAR, Called, turn
+from tests.coroutines.turns import FAR, Called, Thing, turn
 
 
 def test_they_come_in_the_order_of_their_times(loop: Any) -> None:
@@ -185,3 +186,102 @@ def test_a_time_that_is_no_number_ends_the_loop(loop: Any) -> None:
     loop.call_at(float("nan"), print)
     with pytest.raises(ValueError, match="NaN"):
         loop.run_forever()
+
+
+def test_equal_times_come_in_the_order_of_adding() -> None:
+    """Of timers, sleepers and handles of the standard library's alike, which has no order of its own."""
+    loop: Any = tress.asyncio.EventLoop()
+    loop.time = lambda: 100.0
+    seen: list[int] = []
+
+    async def sleep(number: int) -> None:
+        await tress.asyncio.sleep(0.5)
+        seen.append(number)
+
+    tasks = []
+    for number in range(0, 300, 3):
+        loop.call_at(100.5, seen.append, number)
+        tasks.append(loop.create_task(sleep(number + 1)))
+        turn(loop)
+        loop.set_debug(True)
+        loop.call_at(100.5, seen.append, number + 2)
+        loop.set_debug(False)
+    for handle in [loop.call_at(100.5, seen.append, -1) for _ in range(1000)]:
+        handle.cancel()
+    loop.time = lambda: 101.0
+    turn(loop, 2)
+    timers = [number for number in seen if number % 3 != 1]
+    assert timers == [number for number in range(300) if number % 3 != 1]
+    sleepers = [number for number in seen if number % 3 == 1]
+    assert sleepers == list(range(1, 300, 3)), "these are resumed one after another"
+    loop.close()
+
+
+def test_each_call_has_a_context_of_its_own(loop: Any) -> None:
+    """Of timers that were made one after another with the same values."""
+    variable = contextvars.ContextVar("variable", default=0)
+    seen: list[int] = []
+
+    def call() -> None:
+        seen.append(variable.get())
+        variable.set(variable.get() + 10)
+
+    first, second = loop.call_later(0, call), loop.call_later(0, call)
+    asked = loop.call_later(0, call)
+    context = asked.get_context()
+    assert asked.get_context() is context is asked._context
+    context.run(variable.set, 5)
+    token = variable.set(1)
+    later = [loop.call_later(0, call) for _ in range(2)]
+    variable.reset(token)
+    late = loop.call_later(0, call)
+    cancelled = loop.call_later(FAR, call)
+    cancelled.cancel()
+    turn(loop, 2)
+    assert seen == [0, 0, 5, 1, 1, 0]
+    handles = [first, second, asked, *later, late, cancelled]
+    assert [handle.get_context().get(variable) for handle in handles] == [
+        10,
+        10,
+        15,
+        11,
+        11,
+        10,
+        None,
+    ]
+    assert len({id(handle.get_context()) for handle in handles}) == len(handles)
+    assert variable.get() == 0
+
+
+def test_a_given_context_is_that_of_the_call(loop: Any) -> None:
+    context = contextvars.copy_context()
+    handles = [loop.call_later(FAR, print, context=context) for _ in range(2)]
+    assert [handle.get_context() for handle in handles] == [context] * 2
+
+
+@pytest.mark.parametrize("end", ["called", "cancelled", "dropped", "closed"])
+def test_a_loop_keeps_no_value_of_a_context_longer_than_its_timers(end: str) -> None:
+    loop: Any = tress.asyncio.EventLoop()
+    variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable")
+
+    def add() -> weakref.ref[Any]:
+        thing: Any = Thing()
+        variable.set(thing)
+        later = 0 if end == "called" else FAR
+        handles = [loop.call_later(later, id, 0) for _ in range(3)]
+        if end != "dropped":
+            thing.handles = handles
+        if end in ("cancelled", "dropped"):
+            for handle in handles:
+                handle.cancel()
+        return weakref.ref(thing)
+
+    reference = contextvars.copy_context().run(add)
+    turn(loop, 2)
+    if end == "closed":
+        gc.collect()
+        assert reference() is not None
+        loop.close()
+    gc.collect()
+    assert reference() is None
+    loop.close()

@@ -28,8 +28,10 @@ use super::handle::{CallContext, Handle, TimerHandle};
 use super::lazy::LazyCoroutine;
 use super::pending::PendingTasks;
 use super::ready::{self, Entry, Pending};
+use super::snapshot::Snapshots;
 use super::sockets;
 use super::steps;
+use super::timer::{Kind, Timer};
 use super::transport::SocketTransport;
 use crate::base::attached::Attached;
 use crate::base::calls;
@@ -49,48 +51,12 @@ const LONGEST_READ: usize = 256 * 1024;
 /// A callback, its arguments, and the context to call it in.
 type Call<'a, 'py> = (&'a Bound<'py, PyAny>, &'a Bound<'py, PyTuple>, Option<&'a Bound<'py, PyAny>>);
 
-/// What is called later.
-enum Timer {
-    Own(Py<TimerHandle>),
-    /// A coroutine that sleeps, until it is woken or has given up.
-    Sleeper(Py<LazyCoroutine>),
-    /// One of the standard library's, as a loop in debug mode makes them.
-    Foreign(Py<PyAny>),
-}
-
-impl Timer {
-    fn is_cancelled(&self, py: Python<'_>) -> bool {
-        match self {
-            Self::Own(handle) => handle.bind(py).as_super().get().is_cancelled(py),
-            Self::Sleeper(sleeper) => !sleeper.get().is_waiting(py),
-            // It is looked at when it comes up: to ask would call into Python.
-            Self::Foreign(_) => false,
-        }
-    }
-
-    /// Its handle, if somebody may have it.
-    fn handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        match self {
-            Self::Own(handle) => Some(handle.bind(py).clone().into_any()),
-            Self::Foreign(handle) => Some(handle.bind(py).clone()),
-            Self::Sleeper(_) => None,
-        }
-    }
-
-    fn note_taken(&self, py: Python<'_>) -> PyResult<()> {
-        match self {
-            Self::Own(handle) => handle.get().note_taken(),
-            Self::Sleeper(_) => {}
-            Self::Foreign(handle) => handle.bind(py).setattr(intern!(py, "_scheduled"), false)?,
-        }
-        Ok(())
-    }
-}
-
 #[pyclass(module = "tress._native", name = "EventLoop", frozen, subclass, weakref)]
 pub struct EventLoop {
     ready: Attached<VecDeque<Entry>>,
     timers: Attached<Timers<Timer>>,
+    /// What timers' contexts are copied from.
+    pub snapshots: Snapshots,
     descriptors: Attached<Descriptors>,
     events: Attached<Events>,
     /// What connections read into first; made when it is needed.
@@ -281,13 +247,13 @@ impl EventLoop {
         this.check_open()?;
         if this.is_debugging() {
             let made = Self::in_debug_mode(slf, method, Some(when), callback, &arguments, context)?;
-            this.timers.with(py, |timers| timers.add(when, Timer::Foreign(made.clone().unbind())));
+            let timer = Timer::foreign(py, made.clone().unbind())?;
+            this.timers.with(py, |timers| timers.add(when, timer));
             return Ok(made);
         }
-        let context = CallContext::of(py, context)?;
-        let handle = Handle::new(slf.clone().unbind(), callback.clone().unbind(), arguments, context);
+        let handle = Handle::later(slf, callback.clone().unbind(), arguments, context)?;
         let timer = TimerHandle::new(py, when, handle)?;
-        this.timers.with(py, |timers| timers.add(when, Timer::Own(timer.clone_ref(py))));
+        this.timers.with(py, |timers| timers.add(when, Timer::own(timer.clone_ref(py))));
         Ok(timer.into_bound(py).into_any())
     }
 
@@ -298,7 +264,7 @@ impl EventLoop {
     pub fn wake_at(slf: &Bound<'_, Self>, when: f64, sleeper: &Bound<'_, LazyCoroutine>) -> PyResult<()> {
         let this = slf.get();
         this.check_open()?;
-        this.timers.with(slf.py(), |timers| timers.add(when, Timer::Sleeper(sleeper.clone().unbind())));
+        this.timers.with(slf.py(), |timers| timers.add(when, Timer::sleeper(sleeper.clone().unbind())));
         Ok(())
     }
 
@@ -338,8 +304,8 @@ impl EventLoop {
             .timers
             .with(py, |timers| timers.note_cancelled().then(|| timers.sweep(|timer| timer.is_cancelled(py))));
         for timer in out.into_iter().flatten() {
-            if let Timer::Own(handle) = &timer {
-                handle.get().note_taken();
+            if let Kind::Own(handle) = timer.kind(py) {
+                handle.as_super().get().note_taken();
             }
         }
     }
@@ -431,21 +397,31 @@ impl EventLoop {
 
     /// Drops the cancelled timers that come first; whether there are others.
     fn drop_cancelled(&self, py: Python<'_>) -> PyResult<bool> {
+        enum First {
+            Cancelled(Option<Timer>),
+            /// To be asked whether it is.
+            Foreign(Py<PyAny>),
+        }
         loop {
-            let (first, is_empty) = self.timers.with(py, |timers| match timers.first() {
-                None => (None, true),
-                Some((_, timer)) if timer.is_cancelled(py) => {
+            let first = self.timers.with(py, |timers| {
+                let Some((_, timer)) = timers.first() else { return Err(false) };
+                if timer.is_cancelled(py) {
                     timers.note_taken();
-                    (timers.pop(), false)
+                    return Ok(First::Cancelled(timers.pop()));
                 }
-                Some((_, Timer::Foreign(handle))) => (Some(Timer::Foreign(handle.clone_ref(py))), false),
-                Some(_) => (None, false),
+                match timer.kind(py) {
+                    Kind::Foreign(foreign) => Ok(First::Foreign(foreign.get().handle(py).unbind())),
+                    _ => Err(true),
+                }
             });
             match first {
-                None => return Ok(!is_empty),
-                Some(Timer::Own(handle)) => handle.get().note_taken(),
-                Some(Timer::Sleeper(sleeper)) => drop(sleeper.into_bound(py)),
-                Some(Timer::Foreign(handle)) => {
+                Err(has_others) => return Ok(has_others),
+                Ok(First::Cancelled(timer)) => {
+                    if let Some(timer) = timer {
+                        timer.note_taken(py)?;
+                    }
+                }
+                Ok(First::Foreign(handle)) => {
                     if !handle.bind(py).getattr(intern!(py, "_cancelled"))?.is_truthy()? {
                         return Ok(true);
                     }
@@ -481,12 +457,10 @@ impl EventLoop {
                 this.timers.with(py, |timers| timers.note_taken());
                 continue;
             }
-            let entry = match timer {
-                Timer::Own(handle) => {
-                    Entry::Handle(Pending::new(handle.into_bound(py).into_super().unbind()))
-                }
-                Timer::Foreign(handle) => Entry::Foreign(handle),
-                Timer::Sleeper(sleeper) => match sleeper.into_bound(py).get().awaited(py) {
+            let entry = match timer.kind(py) {
+                Kind::Own(handle) => Entry::Handle(Pending::new(handle.as_super().clone().unbind())),
+                Kind::Foreign(foreign) => Entry::Foreign(foreign.get().handle(py).unbind()),
+                Kind::Sleeper(sleeper) => match sleeper.get().awaited(py) {
                     Some(future) => Entry::Awaited(future.unbind()),
                     None => continue,
                 },
@@ -661,6 +635,7 @@ impl EventLoop {
         Ok(Self {
             ready: Attached::new(VecDeque::new()),
             timers: Attached::new(Timers::new()),
+            snapshots: Snapshots::new(),
             descriptors: Attached::new(Descriptors::default()),
             events: Attached::new(Events::new()),
             scratch: Attached::new(Vec::new()),
@@ -918,8 +893,8 @@ impl EventLoop {
     /// When each coroutine that sleeps is to be woken, by its identity.
     fn _sleepers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let all: Vec<_> = self.timers.with(py, |timers| {
-            let sleepers = timers.all().filter_map(|(when, timer)| match timer {
-                Timer::Sleeper(sleeper) => Some((sleeper.as_ptr() as usize, when)),
+            let sleepers = timers.all().filter_map(|(when, timer)| match timer.kind(py) {
+                Kind::Sleeper(sleeper) => Some((sleeper.as_ptr() as usize, when)),
                 _ => None,
             });
             sleepers.collect()
@@ -949,6 +924,7 @@ impl EventLoop {
         // A loop that is closed goes when the last reference does, without the collector.
         let named = self.named.with(py, |named| named.take());
         drop((ready, timers, descriptors, poller, named));
+        self.snapshots.clear();
         self.pending_tasks.drop_all(py);
     }
 
@@ -1014,13 +990,8 @@ impl EventLoop {
         let gathering = self.gathering.collected(|all| all.iter().try_for_each(|one| visit.call(one)));
         gathering.unwrap_or(Ok(()))?;
         self.pending_tasks.traverse(&visit)?;
-        let timers = self.timers.collected(|timers| {
-            timers.values().try_for_each(|timer| match timer {
-                Timer::Own(handle) => visit.call(handle),
-                Timer::Sleeper(sleeper) => visit.call(sleeper),
-                Timer::Foreign(handle) => visit.call(handle),
-            })
-        });
+        self.snapshots.traverse(&visit)?;
+        let timers = self.timers.collected(|timers| timers.values().try_for_each(|one| one.traverse(&visit)));
         timers.unwrap_or(Ok(()))
     }
 
@@ -1034,6 +1005,7 @@ impl EventLoop {
             self.named.collected(|named| named.take()),
         );
         drop(out);
+        self.snapshots.clear();
         self.pending_tasks.clear();
     }
 }

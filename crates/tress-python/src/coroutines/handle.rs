@@ -1,6 +1,6 @@
 //! What `call_soon` and its kin return: a call that can be cancelled until it is made.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use pyo3::basic::CompareOp;
@@ -17,6 +17,7 @@ use crate::base::hidden;
 
 use super::arguments::Arguments;
 use super::event_loop::EventLoop;
+use super::snapshot;
 
 /// `callback(*arguments)` in `context`, which is left before this returns.
 ///
@@ -97,11 +98,6 @@ impl CallContext {
         self.0.bind_borrowed(py)
     }
 
-    fn shown(&self, py: Python<'_>) -> Py<PyAny> {
-        self.show();
-        self.0.clone_ref(py)
-    }
-
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         hidden::traverse(&self.0, visit)
     }
@@ -118,13 +114,14 @@ struct Call {
     /// None once it has been cancelled.
     callback: Option<Py<PyAny>>,
     arguments: Arguments,
+    /// While the handle `has_snapshot`, the snapshot.
+    context: CallContext,
 }
 
 /// A call that the loop is to make, as `asyncio.Handle`.
 #[pyclass(module = "asyncio.events", frozen, subclass, weakref)]
 pub struct Handle {
     call: Attached<Call>,
-    context: CallContext,
     owner: Py<EventLoop>,
     sharing: Sharing,
 }
@@ -142,12 +139,23 @@ unsafe impl Recycled for Handle {
 ///
 /// All of it happens under the interpreter lock, which orders it, but for the waiting itself.
 struct Sharing {
-    /// A thread; or `NOBODY`, or `ALONE`.
+    /// A thread, or `NOBODY`; or `ALONE`, and then what a timer has to note besides, its number in the lowest bits.
     runner: AtomicU64,
 }
 
-/// In the place of who makes a call that is the affair of one thread, unless `call_soon_threadsafe` has made the handle.
-const ALONE: u64 = u64::MAX;
+/// Set where the call is the affair of one thread, unless `call_soon_threadsafe` has made the handle. It is in no thread's number.
+const ALONE: u64 = 1 << 63;
+
+/// Set while a timer is among the loop's.
+const SCHEDULED: u64 = 1 << 62;
+
+/// Set while a timer's context is a snapshot, which others have too.
+const SNAPSHOT: u64 = 1 << 61;
+
+/// Set while the loop counts on a timer for that.
+const COUNTED: u64 = 1 << 60;
+
+const NOTES: u64 = ALONE | SCHEDULED | SNAPSHOT | COUNTED;
 
 /// Threads that wait for a call to end, of any handle: hardly ever one.
 static ENDED: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
@@ -158,13 +166,25 @@ static WAITING: AtomicUsize = AtomicUsize::new(0);
 impl Sharing {
     #[inline]
     fn is_shared(&self) -> bool {
-        self.runner.load(Ordering::Relaxed) != ALONE
+        !self.has(ALONE)
+    }
+
+    #[inline]
+    fn has(&self, note: u64) -> bool {
+        self.runner.load(Ordering::Relaxed) & note != 0
+    }
+
+    /// Of one that is not shared.
+    #[inline]
+    fn set(&self, note: u64, is_so: bool) {
+        let before = self.runner.load(Ordering::Relaxed);
+        self.runner.store(if is_so { before | note } else { before & !note }, Ordering::Relaxed);
     }
 
     /// Waits while another thread makes the call.
     fn wait(&self, py: Python<'_>) {
         let runner = self.runner.load(Ordering::Relaxed);
-        if runner == ALONE || runner == thread_id::NOBODY || runner == thread_id::current() {
+        if runner & ALONE != 0 || runner == thread_id::NOBODY || runner == thread_id::current() {
             return;
         }
         // Counted before the lock is given away, without which the call cannot end.
@@ -201,8 +221,99 @@ impl Handle {
         arguments: Arguments,
         context: CallContext,
     ) -> Self {
-        let call = Attached::new(Call { callback: Some(callback), arguments });
-        Self { call, context, owner, sharing: Sharing { runner: AtomicU64::new(ALONE) } }
+        let call = Attached::new(Call { callback: Some(callback), arguments, context });
+        Self { call, owner, sharing: Sharing { runner: AtomicU64::new(ALONE) } }
+    }
+
+    /// Of a call that is made later; in a context that others have too, until it is wanted.
+    ///
+    /// # Errors
+    /// TypeError when `given` is no context; MemoryError.
+    #[inline]
+    pub fn later(
+        owner: &Bound<'_, EventLoop>,
+        callback: Py<PyAny>,
+        arguments: Arguments,
+        given: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let py = owner.py();
+        let (context, is_snapshot) = match given {
+            Some(given) if !given.is_none() => (CallContext::of(py, Some(given))?, false),
+            _ => {
+                let (context, is_snapshot) = owner.get().snapshots.present(py)?;
+                (CallContext(context), is_snapshot)
+            }
+        };
+        let handle = Self::new(owner.clone().unbind(), callback, arguments, context);
+        handle.sharing.set(SNAPSHOT | COUNTED, is_snapshot);
+        Ok(handle)
+    }
+
+    /// Its context, which is its own from now on.
+    ///
+    /// # Errors
+    /// MemoryError.
+    #[inline]
+    fn own_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let context = self.call.with(py, |call| call.context.0.bind(py).clone());
+        if self.sharing.has(SNAPSHOT) { self.copy_snapshot(&context) } else { Ok(context) }
+    }
+
+    fn copy_snapshot<'py>(&self, snapshot: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = snapshot.py();
+        self.leave_snapshot(py);
+        // SAFETY: a live object.
+        if unsafe { ffi::Py_REFCNT(snapshot.as_ptr()) } == 2 {
+            // This one's reference and the caller's: nobody shares it any more.
+            self.sharing.set(SNAPSHOT, false);
+            return Ok(snapshot.clone());
+        }
+        let own = snapshot::own_copy(snapshot)?;
+        if !self.sharing.has(SNAPSHOT) {
+            // The collector has come, and somebody has asked in the middle of it.
+            return self.own_context(py);
+        }
+        let context = CallContext(own.clone().unbind());
+        let replaced = self.call.with(py, |call| std::mem::replace(&mut call.context, context));
+        self.sharing.set(SNAPSHOT, false);
+        drop(replaced);
+        Ok(own)
+    }
+
+    /// The loop keeps its snapshot no longer for this one: a value may refer to the handle, and the collector would not find that out.
+    #[inline]
+    fn leave_snapshot(&self, py: Python<'_>) {
+        if self.sharing.has(COUNTED) {
+            self.sharing.set(COUNTED, false);
+            let context = self.call.with(py, |call| call.context.0.as_ptr());
+            self.owner.get().snapshots.give_back(py, context);
+        }
+    }
+
+    /// Its context, for whoever asks.
+    fn shown_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let context = self.own_context(py)?;
+        self.call.with(py, |call| call.context.show());
+        Ok(context)
+    }
+
+    /// Its number among the loop's timers.
+    #[inline]
+    pub fn number(&self) -> u64 {
+        self.sharing.runner.load(Ordering::Relaxed) & !NOTES
+    }
+
+    /// It is among the loop's timers, under this number.
+    #[inline]
+    pub fn set_number(&self, number: u64) {
+        let notes = self.sharing.runner.load(Ordering::Relaxed) & NOTES;
+        self.sharing.runner.store(notes | SCHEDULED | number, Ordering::Relaxed);
+    }
+
+    /// It has been taken from the loop's timers.
+    #[inline]
+    pub fn note_taken(&self) {
+        self.sharing.set(SCHEDULED, false);
     }
 
     /// As an object.
@@ -222,7 +333,7 @@ impl Handle {
     pub unsafe fn hide(slf: &Bound<'_, Self>) {
         // SAFETY: by the caller's promise; its destructor takes it hidden.
         unsafe {
-            slf.get().context.hide();
+            slf.get().call.with(slf.py(), |call| call.context.hide());
             hidden::hide(slf.as_ptr());
         }
     }
@@ -230,7 +341,7 @@ impl Handle {
     /// Shows it to the garbage collector, if it is hidden.
     #[inline]
     pub fn show(slf: &Bound<'_, Self>) {
-        slf.get().context.show();
+        slf.get().call.with(slf.py(), |call| call.context.show());
         // SAFETY: a whole object, of a class that the collector knows.
         unsafe { hidden::show(slf.as_ptr()) };
     }
@@ -275,7 +386,9 @@ impl Handle {
         });
         let Some((callback, arguments)) = call else { return Ok(()) };
         let callback = callback.into_bound(py);
-        let called = call_in(this.context.bind_borrowed(py), callback.as_borrowed(), &arguments);
+        let called = this
+            .own_context(py)
+            .and_then(|context| call_in(context.as_borrowed(), callback.as_borrowed(), &arguments));
         arguments.drop_attached(py);
         match called {
             Ok(()) => Ok(()),
@@ -297,6 +410,7 @@ impl Handle {
         let out = self
             .call
             .with(py, |call| (call.callback.take(), std::mem::replace(&mut call.arguments, Arguments::NONE)));
+        self.leave_snapshot(py);
         out.0.is_some()
     }
 }
@@ -328,8 +442,8 @@ impl Handle {
     }
 
     /// The context in which the call is made.
-    fn get_context(&self, py: Python<'_>) -> Py<PyAny> {
-        self.context.shown(py)
+    fn get_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.shown_context(py)
     }
 
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -366,8 +480,8 @@ impl Handle {
     }
 
     #[getter]
-    fn _context(&self, py: Python<'_>) -> Py<PyAny> {
-        self.context.shown(py)
+    fn _context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.shown_context(py)
     }
 
     #[getter]
@@ -382,9 +496,9 @@ impl Handle {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.context.traverse(&visit)?;
         visit.call(&self.owner)?;
         let visited = self.call.collected(|call| {
+            call.context.traverse(&visit)?;
             visit.call(&call.callback)?;
             call.arguments.traverse(&visit)
         });
@@ -399,25 +513,25 @@ impl Handle {
     }
 }
 
+impl Drop for Handle {
+    #[inline]
+    fn drop(&mut self) {
+        if self.sharing.has(COUNTED) {
+            // SAFETY: a handle is dropped by its class, or where it was made: attached.
+            self.leave_snapshot(unsafe { Python::assume_attached() });
+        }
+    }
+}
+
 /// A call that the loop is to make at a time, as `asyncio.TimerHandle`.
 #[pyclass(module = "asyncio.events", frozen, extends = Handle)]
 pub struct TimerHandle {
     when: f64,
-    /// Whether it is among the loop's timers.
-    is_scheduled: AtomicBool,
 }
 
 impl TimerHandle {
     pub fn new(py: Python<'_>, when: f64, handle: Handle) -> PyResult<Py<Self>> {
-        Py::new(
-            py,
-            PyClassInitializer::from(handle).add_subclass(Self { when, is_scheduled: AtomicBool::new(true) }),
-        )
-    }
-
-    /// It has been taken from the loop's timers.
-    pub fn note_taken(&self) {
-        self.is_scheduled.store(false, Ordering::Relaxed);
+        Py::new(py, PyClassInitializer::from(handle).add_subclass(Self { when }))
     }
 }
 
@@ -432,7 +546,7 @@ impl TimerHandle {
     fn cancel(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let handle = slf.as_super().get();
-        if handle.take_back(py) && slf.get().is_scheduled.load(Ordering::Relaxed) {
+        if handle.take_back(py) && handle.sharing.has(SCHEDULED) {
             handle.owner.get().note_cancelled_timer(py);
         }
     }
@@ -443,8 +557,8 @@ impl TimerHandle {
     }
 
     #[getter]
-    fn _scheduled(&self) -> bool {
-        self.is_scheduled.load(Ordering::Relaxed)
+    fn _scheduled(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().sharing.has(SCHEDULED)
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

@@ -7,7 +7,7 @@
 
 use std::ffi::CString;
 use std::ptr;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use pyo3::exceptions::{
     PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError,
@@ -207,13 +207,32 @@ enum Stage {
     Over,
 }
 
+/// How far a search has come; or a sleeper's number among the loop's timers. Below 2**48: beside what is attempted there are six bytes.
+#[derive(Default)]
+pub struct Progress([AtomicU16; 3]);
+
+impl Progress {
+    #[inline]
+    pub fn get(&self) -> usize {
+        self.0.iter().rev().fold(0, |all, part| all << 16 | usize::from(part.load(Ordering::Relaxed)))
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a part of it at a time")]
+    pub fn set(&self, mut progress: usize) {
+        for part in &self.0 {
+            part.store(progress as u16, Ordering::Relaxed);
+            progress >>= 16;
+        }
+    }
+}
+
 /// See the module's documentation.
 #[pyclass(module = "tress._native", frozen)]
 pub struct LazyCoroutine {
     attempt: Attempt,
     stage: Attached<Stage>,
-    /// How far a search has come.
-    progress: AtomicUsize,
+    pub progress: Progress,
 }
 
 static FREE: FreeList = FreeList::new(64);
@@ -234,7 +253,7 @@ impl LazyCoroutine {
         let py = of.py();
         let argument = argument.map(|argument| argument.clone().unbind());
         let stage = Attached::new(Stage::New(of.clone().unbind(), argument));
-        freelist::object(py, Self { attempt, stage, progress: AtomicUsize::new(0) })
+        freelist::object(py, Self { attempt, stage, progress: Progress::default() })
     }
 
     #[inline]

@@ -3,8 +3,9 @@
 //! A task that waits is referred to by the future that it waits for. Where nobody else refers to that one, the garbage collector would
 //! take both: so the loop holds the tasks. What runs at once to its end never gets in here.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::mem::ManuallyDrop;
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -38,8 +39,32 @@ impl Hasher for OfAddress {
 /// See the module's documentation.
 pub struct PendingTasks(Attached<Option<Held>>);
 
-/// By their addresses.
-type Held = HashMap<usize, Py<PyAny>, BuildHasherDefault<OfAddress>>;
+type Held = HashSet<Task, BuildHasherDefault<OfAddress>>;
+
+/// By its address, which is all that there is of it.
+struct Task(Py<PyAny>);
+
+impl Task {
+    /// To look it up with.
+    fn borrowed(task: &Bound<'_, PyAny>) -> ManuallyDrop<Self> {
+        // SAFETY: a live object; the reference that this pretends to own is not given up.
+        ManuallyDrop::new(Self(unsafe { Bound::from_owned_ptr(task.py(), task.as_ptr()) }.unbind()))
+    }
+}
+
+impl Hash for Task {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_usize(self.0.as_ptr() as usize);
+    }
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is(&other.0)
+    }
+}
+
+impl Eq for Task {}
 
 impl PendingTasks {
     pub const fn new() -> Self {
@@ -49,14 +74,17 @@ impl PendingTasks {
     fn hold(&self, task: &Bound<'_, PyAny>) {
         self.0.with(task.py(), |held| {
             let held = held.get_or_insert_default();
-            held.entry(task.as_ptr() as usize).or_insert_with(|| task.clone().unbind());
+            let held_before = held.contains(&*Task::borrowed(task));
+            if !held_before {
+                held.insert(Task(task.clone().unbind()));
+            }
         });
     }
 
     pub fn release(&self, task: &Bound<'_, PyAny>) {
         let py = task.py();
-        let out = self.0.with(py, |held| held.as_mut()?.remove(&(task.as_ptr() as usize)));
-        drop(out.map(|task| task.into_bound(py)));
+        let out = self.0.with(py, |held| held.as_mut()?.take(&*Task::borrowed(task)));
+        drop(out.map(|task| task.0.into_bound(py)));
     }
 
     /// A task has made a step.
@@ -90,9 +118,7 @@ impl PendingTasks {
     }
 
     pub fn all<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
-        self.0.with(py, |held| {
-            held.iter().flat_map(HashMap::values).map(|task| task.bind(py).clone()).collect()
-        })
+        self.0.with(py, |held| held.iter().flatten().map(|task| task.0.bind(py).clone()).collect())
     }
 
     pub fn drop_all(&self, py: Python<'_>) {
@@ -101,9 +127,7 @@ impl PendingTasks {
     }
 
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let visited = self
-            .0
-            .collected(|held| held.iter().flat_map(HashMap::values).try_for_each(|task| visit.call(task)));
+        let visited = self.0.collected(|held| held.iter().flatten().try_for_each(|task| visit.call(&task.0)));
         visited.unwrap_or(Ok(()))
     }
 

@@ -1,14 +1,12 @@
 //! What the coroutines of a stream's reader do: they take what there is, or wait for more.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use pyo3::exceptions::{PyStopAsyncIteration, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::creating::Found;
-use super::lazy::Step;
+use super::lazy::{Progress, Step};
 use super::stream_reader::{StreamReader, number};
 use super::streams::Operation;
 
@@ -47,7 +45,7 @@ impl StreamReader {
         slf: &Bound<'py, Self>,
         operation: Operation,
         argument: Option<&Bound<'py, PyAny>>,
-        progress: &AtomicUsize,
+        progress: &Progress,
     ) -> PyResult<Step<'py>> {
         let (py, this) = (slf.py(), slf.get());
         if operation == Operation::ReadExactly && count(argument)?.is_none() {
@@ -72,7 +70,7 @@ impl StreamReader {
         operation: Operation,
         argument: Option<&Bound<'py, PyAny>>,
         future: &Bound<'py, PyAny>,
-        progress: &AtomicUsize,
+        progress: &Progress,
     ) -> PyResult<Step<'py>> {
         slf.get().end_wait(future);
         Self::attempt(slf, operation, argument, progress)
@@ -82,7 +80,7 @@ impl StreamReader {
         slf: &Bound<'py, Self>,
         operation: Operation,
         argument: Option<&Bound<'py, PyAny>>,
-        progress: &AtomicUsize,
+        progress: &Progress,
     ) -> PyResult<Step<'py>> {
         let (py, this) = (slf.py(), slf.get());
         let data = match operation {
@@ -132,11 +130,11 @@ impl StreamReader {
     fn chunk<'py>(
         slf: &Bound<'py, Self>,
         separator: &[u8],
-        progress: &AtomicUsize,
+        progress: &Progress,
     ) -> PyResult<Result<Bound<'py, PyBytes>, Missing<'py>>> {
         let (py, this) = (slf.py(), slf.get());
         let limit = this.limit(py);
-        let offset = progress.load(Ordering::Relaxed);
+        let offset = progress.get();
         let (len, found) = this.buffer.with_bytes(py, |bytes| {
             let found = bytes.get(offset..).and_then(|rest| find(rest, separator));
             (bytes.len(), found.map(|at| offset + at))
@@ -150,7 +148,7 @@ impl StreamReader {
         if len >= offset + separator.len() {
             // The last bytes may be the first of a separator.
             let searched = len + 1 - separator.len();
-            progress.store(searched, Ordering::Relaxed);
+            progress.set(searched);
             if number(searched) > limit {
                 return Ok(Err(Missing::Overrun(NOT_FOUND, searched)));
             }

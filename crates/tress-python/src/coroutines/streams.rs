@@ -1,12 +1,10 @@
 //! What the coroutines of streams do: reading, and waiting until there is room to write.
 
-use std::sync::atomic::AtomicUsize;
-
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::lazy::Step;
+use super::lazy::{Progress, Step};
 use super::stream_reader::StreamReader;
 use super::stream_writer::StreamWriter;
 
@@ -39,7 +37,7 @@ impl Operation {
         self,
         of: &Bound<'py, PyAny>,
         argument: Option<&Bound<'py, PyAny>>,
-        progress: &AtomicUsize,
+        progress: &Progress,
     ) -> PyResult<Step<'py>> {
         if self == Self::Drain {
             return StreamWriter::begin_to_drain(of.cast()?);
@@ -52,7 +50,7 @@ impl Operation {
         of: &Bound<'py, PyAny>,
         argument: Option<&Bound<'py, PyAny>>,
         future: &Bound<'py, PyAny>,
-        progress: &AtomicUsize,
+        progress: &Progress,
     ) -> PyResult<Step<'py>> {
         if self == Self::Drain {
             return StreamWriter::end_drain(of.cast()?, future).map(|()| Step::Done);
