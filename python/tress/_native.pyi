@@ -1,5 +1,6 @@
 # The native module, as the type checker sees it. One section a source file of the native crate.
 import asyncio
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import Context
@@ -42,6 +43,9 @@ class Waiting:
     def enter(self, timeout: float | None = None) -> None: ...
     def leave(self) -> None: ...
 
+# coroutines/accepting.rs
+def accept(listener: socket.socket) -> tuple[socket.socket, Any] | None: ...
+
 # coroutines/handle.rs
 class Handle:
     def cancel(self) -> None: ...
@@ -75,6 +79,9 @@ class TimerHandle(Handle):
     def _when(self) -> float: ...
     @property
     def _scheduled(self) -> bool: ...
+
+# coroutines/connecting.rs
+def literal_address(host: Any, port: Any) -> tuple[int, tuple[Any, ...]] | None: ...
 
 # coroutines/creating.rs
 def create_task(coro: Coroutine[Any, Any, _T], **kwargs: Any) -> asyncio.Task[_T]: ...

@@ -34,6 +34,10 @@ mod _native {
     #[pymodule_export]
     use crate::base::waits::{Waiting, waits};
     #[pymodule_export]
+    use crate::coroutines::accepting::accept;
+    #[pymodule_export]
+    use crate::coroutines::connecting::literal_address;
+    #[pymodule_export]
     use crate::coroutines::creating::create_task;
     #[pymodule_export]
     use crate::coroutines::event_loop::EventLoop;

@@ -6,9 +6,11 @@ The rest is the standard library's loop, from which it inherits: whatever is mad
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import selectors
 import signal
+import socket as sockets
 import sys
 import threading
 from asyncio import (
@@ -53,6 +55,13 @@ _tasks: Any = tasks
 _base_events: Any = base_events
 _format_callback: Any = format_helpers._format_callback_source
 _StandardLoop: Any = unix_events._UnixSelectorEventLoop
+_Socket = sockets.socket
+# What `create_connection` may be told that changes nothing.
+_CONNECTION_DEFAULTS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(_StandardLoop.create_connection).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+}
 
 
 class _Selector(selectors.BaseSelector):
@@ -178,7 +187,8 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
             return super()._make_socket_transport(
                 sock, protocol, waiter, extra=extra, server=server, **options
             )
-        self._ensure_fd_no_transport(sock)
+        if sock.fileno() in self._transports.data:
+            self._ensure_fd_no_transport(sock)
         return SocketTransport(self, sock, protocol, waiter, extra, server, **options)
 
     def _make_ssl_transport(
@@ -250,6 +260,49 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
             del waiter  # its exception has this frame
         return tls._app_transport
 
+    @coroutine_function
+    @functools.wraps(_StandardLoop.create_connection)
+    def create_connection(
+        self,
+        protocol_factory: Callable[[], Any],
+        host: Any = None,
+        port: Any = None,
+        **options: Any,
+    ) -> Any:
+        if (
+            type(self) is EventLoop
+            and not self._debug
+            and sockets.socket is _Socket
+            and options.items() <= _CONNECTION_DEFAULTS.items()
+        ):
+            found = _native.literal_address(host, port)
+            if found is not None:
+                return self._connect(protocol_factory, *found)
+        return super().create_connection(protocol_factory, host, port, **options)
+
+    async def _connect(
+        self, protocol_factory: Callable[[], Any], family: int, address: tuple[Any, ...]
+    ) -> tuple[Any, Any]:
+        """Connect to an address that need not be looked up, without TLS."""
+        kind = sockets.SOCK_STREAM | sockets.SOCK_NONBLOCK
+        sock = _Socket(family, kind, sockets.IPPROTO_TCP)
+        try:
+            await self.sock_connect(sock, address)
+            protocol = protocol_factory()
+            waiter = self.create_future()
+            transport = self._make_socket_transport(sock, protocol, waiter)
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            raise
+        finally:
+            del waiter  # its exception has this frame
+        return transport, protocol
+
     def _accept_connection(
         self,
         protocol_factory: Callable[[], Any],
@@ -262,28 +315,25 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
         context: Context | None = None,
     ) -> None:
         """As the standard library's, but without a task where there is no handshake."""
-        standard = functools.partial(
-            super()._accept_connection,
+        if sslcontext is None and not self._debug:
+            for _ in range(backlog + 1):
+                try:
+                    accepted = _native.accept(sock)
+                except ConnectionAbortedError:
+                    continue
+                except OSError:
+                    break  # the standard library's meets the same, and knows what to do
+                if accepted is None:
+                    return
+                own = copy_context() if context is None else context.copy()
+                own.run(self._accepted, protocol_factory, *accepted, server, own)
+            else:
+                return
+        super()._accept_connection(
             *(protocol_factory, sock, sslcontext, server, backlog),
             *(ssl_handshake_timeout, ssl_shutdown_timeout),
             *((context,) if _HAS_CONTEXT else ()),
         )
-        if sslcontext is not None or self._debug:
-            standard()
-            return
-        for _ in range(backlog + 1):
-            try:
-                connection, address = sock.accept()
-                connection.setblocking(False)
-            except ConnectionAbortedError:
-                continue
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                standard()  # which meets the same, and knows what to do
-                return
-            own = copy_context() if context is None else context.copy()
-            own.run(self._accepted, protocol_factory, connection, address, server, own)
 
     def _accepted(
         self,
@@ -362,6 +412,11 @@ class EventLoop(_native.EventLoop, _StandardLoop):  # type: ignore[misc]
     def sock_accept(self, sock: socket) -> Any:
         """Accept a connection: a socket that does not block, and its address."""
         return self._sock_call("accept", sock) or super().sock_accept(sock)
+
+    @coroutine_function
+    def sock_connect(self, sock: socket, address: Any) -> Any:
+        """Connect a socket. That goes on in the background where a call is cancelled."""
+        return self._sock_call("connect", sock, address) or super().sock_connect(sock, address)
 
     def remove_signal_handler(self, sig: int) -> bool:
         """As the standard library's."""

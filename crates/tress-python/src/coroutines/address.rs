@@ -16,6 +16,13 @@ pub enum Address {
 /// `getsockname` or `getpeername`.
 type Ask = unsafe extern "C" fn(libc::c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> libc::c_int;
 
+impl From<libc::sockaddr_in> for Address {
+    fn from(address: libc::sockaddr_in) -> Self {
+        let number = u32::from_be(address.sin_addr.s_addr);
+        Self::V4(Ipv4Addr::from_bits(number), u16::from_be(address.sin_port))
+    }
+}
+
 impl Address {
     /// Of the socket's own end.
     ///
@@ -41,8 +48,7 @@ impl Address {
         // SAFETY: the kernel writes at most `len` bytes to the address, and how many there would have been to `len`.
         let asked = unsafe { ask(fd, (&raw mut address).cast(), &raw mut len) };
         if asked == 0 && len == size && i32::from(address.sin_family) == libc::AF_INET {
-            let number = u32::from_be(address.sin_addr.s_addr);
-            return Ok(Self::V4(Ipv4Addr::from_bits(number), u16::from_be(address.sin_port)));
+            return Ok(Self::from(address));
         }
         let py = sock.py();
         match sock.call_method0(method) {

@@ -3,14 +3,32 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError};
+use pyo3::prelude::*;
+
 /// Whether it would have had to wait.
 pub fn is_again(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
+/// The same of what a method of a socket has raised.
+pub fn is_for_later(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyBlockingIOError>(py) || error.is_instance_of::<PyInterruptedError>(py)
+}
+
 /// What a call returned that returns a size, or -1 for an error.
 pub fn size_of_call(made: isize) -> io::Result<usize> {
     usize::try_from(made).map_err(|_| io::Error::last_os_error())
+}
+
+/// A number that the kernel has of a socket as a whole: SO_ERROR, SO_DOMAIN and others.
+pub fn option(fd: RawFd, name: libc::c_int) -> io::Result<libc::c_int> {
+    let mut number: libc::c_int = 0;
+    let mut len = libc::socklen_t::try_from(size_of_val(&number)).unwrap_or(0);
+    // SAFETY: the kernel writes a number of that size; it refuses a descriptor of something else.
+    let asked =
+        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, name, (&raw mut number).cast(), &raw mut len) };
+    if asked == 0 { Ok(number) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Sends as much of `bytes` as there is room for.

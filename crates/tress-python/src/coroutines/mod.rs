@@ -1,8 +1,10 @@
 //! The event loop of `tress.asyncio`.
 
+pub mod accepting;
 pub mod address;
 pub mod arguments;
 pub mod buffer;
+pub mod connecting;
 pub mod creating;
 pub mod cycle;
 pub mod deque;

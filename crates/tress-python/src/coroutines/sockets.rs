@@ -5,7 +5,6 @@
 
 use std::os::fd::RawFd;
 
-use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyTuple};
 use pyo3::{IntoPyObjectExt, PyTraverseError, PyVisit, ffi, intern};
@@ -15,7 +14,9 @@ use crate::base::calls;
 use crate::base::freelist::{self, FreeList, Recycled};
 use crate::error::OrRaise;
 
+use super::accepting;
 use super::buffer::{Access, Buffer};
+use super::connecting;
 use super::creating::Found;
 use super::descriptors::{Direction, Watcher};
 use super::event_loop::EventLoop;
@@ -23,7 +24,7 @@ use super::kernel;
 use super::lazy::{Attempt, LazyCoroutine, Step};
 use super::waiting;
 
-static SOCKET: Found = Found::new("socket", "socket");
+pub static SOCKET: Found = Found::new("socket", "socket");
 
 /// As much is received into the loop's own memory first, and copied; more into an object that is cut afterwards.
 const LONGEST_COPY: usize = 64 * 1024;
@@ -38,6 +39,7 @@ pub enum Operation {
     SendAll,
     SendTo,
     Accept,
+    Connect,
 }
 
 impl Operation {
@@ -50,6 +52,7 @@ impl Operation {
             "sendall" => Self::SendAll,
             "sendto" => Self::SendTo,
             "accept" => Self::Accept,
+            "connect" => Self::Connect,
             _ => return None,
         })
     }
@@ -64,6 +67,7 @@ impl Operation {
             Self::SendAll => "EventLoop.sock_sendall",
             Self::SendTo => "EventLoop.sock_sendto",
             Self::Accept => "EventLoop.sock_accept",
+            Self::Connect => "EventLoop.sock_connect",
         }
     }
 
@@ -77,12 +81,13 @@ impl Operation {
             Self::SendAll => "send",
             Self::SendTo => "sendto",
             Self::Accept => "accept",
+            Self::Connect => "connect",
         }
     }
 
     const fn direction(self) -> Direction {
         match self {
-            Self::SendAll | Self::SendTo => Direction::Write,
+            Self::SendAll | Self::SendTo | Self::Connect => Direction::Write,
             _ => Direction::Read,
         }
     }
@@ -91,6 +96,8 @@ impl Operation {
 /// How far it has come.
 #[derive(Default)]
 struct Progress {
+    /// Whether connecting goes on in the background.
+    is_connecting: bool,
     /// The descriptor that is waited for.
     fd: RawFd,
     sent: usize,
@@ -131,10 +138,15 @@ pub fn coroutine<'py>(
     if owner.get().is_debugging() || !socket.get_type().is(SOCKET.get(py)?) {
         return Ok(None);
     }
+    let mut arguments = arguments.clone();
+    if operation == Operation::Connect {
+        let Some(resolved) = connecting::resolved(socket, &arguments.get_item(0)?)? else { return Ok(None) };
+        arguments = PyTuple::new(py, [resolved])?;
+    }
     let call = SocketCall {
         owner: owner.clone().unbind(),
         socket: socket.clone().unbind(),
-        arguments: arguments.clone().unbind(),
+        arguments: arguments.unbind(),
         progress: Attached::new(Progress::default()),
     };
     let call = freelist::object(py, call)?;
@@ -195,6 +207,10 @@ impl SocketCall {
                 _ => this.by_method(py, operation),
             },
             Operation::SendAll => this.send(py),
+            Operation::Accept => {
+                accepting::accept(this.socket.bind(py)).map(|made| made.map(Bound::into_any))
+            }
+            Operation::Connect => this.connect(py),
             _ => this.by_method(py, operation),
         }
     }
@@ -245,22 +261,21 @@ impl SocketCall {
         Ok(None)
     }
 
+    fn connect<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let was_begun =
+            self.progress.with(py, |progress| std::mem::replace(&mut progress.is_connecting, true));
+        let is_connected = if was_begun {
+            connecting::outcome(self.fd(py)?, &self.argument(py)?)?
+        } else {
+            connecting::begin(self.socket.bind(py), &self.argument(py)?)?
+        };
+        Ok(is_connected.then(|| py.None().into_bound(py)))
+    }
+
     fn by_method<'py>(&self, py: Python<'py>, operation: Operation) -> PyResult<Option<Bound<'py, PyAny>>> {
         let method = self.socket.bind(py).getattr(operation.method())?;
-        let made = calls::call(&method, self.arguments.bind(py)).and_then(|made| {
-            if operation == Operation::Accept {
-                let connection = made.get_item(0)?;
-                connection.call_method1(intern!(py, "setblocking"), (false,))?;
-            }
-            Ok(made)
-        });
-        match made {
-            Err(error)
-                if error.is_instance_of::<PyBlockingIOError>(py)
-                    || error.is_instance_of::<PyInterruptedError>(py) =>
-            {
-                Ok(None)
-            }
+        match calls::call(&method, self.arguments.bind(py)) {
+            Err(error) if kernel::is_for_later(py, &error) => Ok(None),
             made => made.map(Some),
         }
     }

@@ -20,7 +20,7 @@ use super::creating::Found;
 use super::descriptors::{Direction, Watcher};
 use super::event_loop::EventLoop;
 use super::handle::ends_loop;
-use super::kernel::{is_again, receive, send};
+use super::kernel::{self, is_again, receive, send};
 use super::outgoing::{Outgoing, Way, Written};
 use super::stream_protocol::StreamReaderProtocol;
 use super::tls::TlsProtocol;
@@ -487,21 +487,10 @@ impl SocketTransport {
 /// Small writes need not wait for the other side: where the connection is of TCP, and whoever made the socket said so or left it open.
 fn switch_off_delay(fd: RawFd) {
     let on: libc::c_int = 1;
-    let mut protocol: libc::c_int = 0;
     let size = libc::socklen_t::try_from(size_of_val(&on)).unwrap_or(0);
-    let mut len = size;
-    // SAFETY: the kernel writes a number of that size, and reads another; it refuses a descriptor of something else.
-    unsafe {
-        let asked = libc::getsockopt(
-            fd,
-            libc::SOL_SOCKET,
-            libc::SO_PROTOCOL,
-            (&raw mut protocol).cast(),
-            &raw mut len,
-        );
-        if asked == 0 && protocol == libc::IPPROTO_TCP {
-            libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, (&raw const on).cast(), size);
-        }
+    if kernel::option(fd, libc::SO_PROTOCOL).is_ok_and(|protocol| protocol == libc::IPPROTO_TCP) {
+        // SAFETY: the kernel reads a number of that size; it refuses a descriptor of something else.
+        unsafe { libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, (&raw const on).cast(), size) };
     }
 }
 
