@@ -228,8 +228,8 @@ def test_each_call_has_a_context_of_its_own(loop: Any) -> None:
 
     first, second = loop.call_later(0, call), loop.call_later(0, call)
     asked = loop.call_later(0, call)
-    context = asked.get_context()
-    assert asked.get_context() is context is asked._context
+    context = asked._context
+    assert asked._context is context
     context.run(variable.set, 5)
     token = variable.set(1)
     later = [loop.call_later(0, call) for _ in range(2)]
@@ -240,7 +240,7 @@ def test_each_call_has_a_context_of_its_own(loop: Any) -> None:
     turn(loop, 2)
     assert seen == [0, 0, 5, 1, 1, 0]
     handles = [first, second, asked, *later, late, cancelled]
-    assert [handle.get_context().get(variable) for handle in handles] == [
+    assert [handle._context.get(variable) for handle in handles] == [
         10,
         10,
         15,
@@ -249,14 +249,14 @@ def test_each_call_has_a_context_of_its_own(loop: Any) -> None:
         10,
         None,
     ]
-    assert len({id(handle.get_context()) for handle in handles}) == len(handles)
+    assert len({id(handle._context) for handle in handles}) == len(handles)
     assert variable.get() == 0
 
 
 def test_a_given_context_is_that_of_the_call(loop: Any) -> None:
     context = contextvars.copy_context()
     handles = [loop.call_later(FAR, print, context=context) for _ in range(2)]
-    assert [handle.get_context() for handle in handles] == [context] * 2
+    assert [handle._context for handle in handles] == [context] * 2
 
 
 @pytest.mark.parametrize("end", ["called", "cancelled", "dropped", "closed"])
