@@ -189,7 +189,7 @@ def test_a_time_that_is_no_number_ends_the_loop(loop: Any) -> None:
 
 
 def test_equal_times_come_in_the_order_of_adding() -> None:
-    """Of timers, sleepers and handles of the standard library's alike, which has no order of its own."""
+    """Of timers, sleepers and handles of the standard library's, which has no order of its own."""
     loop: Any = tress.asyncio.EventLoop()
     loop.time = lambda: 100.0
     seen: list[int] = []
