@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::base::attached::Attached;
 use crate::base::calls;
 
+use super::context;
 #[cfg(Py_3_14)]
 use super::creating::Chosen;
 use super::creating::{self, Found};
@@ -241,8 +242,7 @@ pub fn gather<'py>(
     let task = waiting_task(Some(&running))?;
     let gathering = Bound::new(py, Gathering { state: Attached::new(State::default()) })?;
     // One for all: nothing of the program's runs in it, and none of them would change it.
-    // SAFETY: attached; a new reference, or null with an exception set.
-    let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
+    let context = context::copy_present(py)?;
     let children = PyList::empty(py);
     let known = PyDict::new(py);
     let mut owner: Option<Bound<'py, PyAny>> = None;

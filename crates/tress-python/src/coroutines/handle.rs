@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use pyo3::basic::CompareOp;
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{IntoPyObjectExt, PyTraverseError, PyVisit, ffi, intern};
@@ -16,8 +15,8 @@ use crate::base::freelist::{self, FreeList, Recycled};
 use crate::base::hidden;
 
 use super::arguments::Arguments;
+use super::context;
 use super::event_loop::EventLoop;
-use super::snapshot;
 
 /// `callback(*arguments)` in `context`, which is left before this returns.
 ///
@@ -29,17 +28,7 @@ pub fn call_in(
     callback: Borrowed<'_, '_, PyAny>,
     arguments: &Arguments,
 ) -> PyResult<()> {
-    let py = context.py();
-    // SAFETY: the handles' contexts are `contextvars.Context` objects, which the loop has seen to.
-    if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
-        return Err(PyErr::fetch(py));
-    }
-    let called = arguments.pass_to(callback);
-    // SAFETY: it was entered above, and whatever the call has entered it has left.
-    if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
-        return Err(PyErr::fetch(py));
-    }
-    called.map(drop)
+    context::run(context, || arguments.pass_to(callback))?.map(drop)
 }
 
 /// Whether an error ends the loop rather than go to its exception handler.
@@ -59,18 +48,10 @@ impl CallContext {
     pub fn of(py: Python<'_>, given: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         match given {
             Some(given) if !given.is_none() => {
-                // SAFETY: a comparison of types.
-                if unsafe { ffi::PyContext_CheckExact(given.as_ptr()) } == 0 {
-                    return Err(PyTypeError::new_err(format!(
-                        "context must be a contextvars.Context, not {}",
-                        given.get_type().name()?
-                    )));
-                }
+                context::check(given)?;
                 Ok(Self(given.clone().unbind()))
             }
-            // SAFETY: attached; the result is a new reference, or null with an exception set.
-            _ => unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
-                .map(|copy| Self(copy.unbind())),
+            _ => context::copy_present(py).map(|copy| Self(copy.unbind())),
         }
     }
 
@@ -268,7 +249,7 @@ impl Handle {
             self.sharing.set(SNAPSHOT, false);
             return Ok(snapshot.clone());
         }
-        let own = snapshot::own_copy(snapshot)?;
+        let own = context::copy_of(snapshot)?;
         if !self.sharing.has(SNAPSHOT) {
             // The collector has come, and somebody has asked in the middle of it.
             return self.own_context(py);

@@ -256,14 +256,9 @@ impl LazyCoroutine {
         freelist::object(py, Self { attempt, stage, progress: Progress::default() })
     }
 
-    #[inline]
-    fn attempt(&self, _: Python<'_>) -> Attempt {
-        self.attempt
-    }
-
     /// The lock that it waits for, if that is what it does.
     pub fn lock<'py>(&self, py: Python<'py>) -> Option<Bound<'py, LoopLock>> {
-        if !matches!(self.attempt(py), Attempt::AcquireLock | Attempt::EnterLock) {
+        if !matches!(self.attempt, Attempt::AcquireLock | Attempt::EnterLock) {
             return None;
         }
         self.waits_for(py).and_then(|lock| lock.cast_into().ok())
@@ -289,7 +284,7 @@ impl LazyCoroutine {
         let (step, of, argument) = match this.become_stage(py, Stage::Running) {
             Stage::New(of, argument) => {
                 let (of, argument) = (of.into_bound(py), argument.map(|argument| argument.into_bound(py)));
-                (this.attempt(py).begin(slf, &of, argument.as_ref()), of, argument)
+                (this.attempt.begin(slf, &of, argument.as_ref()), of, argument)
             }
             Stage::Paused(result) => {
                 this.become_stage(py, Stage::Over);
@@ -299,8 +294,8 @@ impl LazyCoroutine {
                 let (of, argument) = (of.into_bound(py), argument.map(|argument| argument.into_bound(py)));
                 let future = future.into_bound(py);
                 let step = match RESULT.call(&future, None) {
-                    Ok(_) => this.attempt(py).go_on(slf, &of, argument.as_ref(), &future),
-                    Err(error) => this.attempt(py).interrupt(&of, &future, error),
+                    Ok(_) => this.attempt.go_on(slf, &of, argument.as_ref(), &future),
+                    Err(error) => this.attempt.interrupt(&of, &future, error),
                 };
                 (step, of, argument)
             }
@@ -327,7 +322,7 @@ impl LazyCoroutine {
         let py = of.py();
         let outcome = step.and_then(|step| match step {
             Step::Over(result) => Ok((Stage::Over, Sent::Returned(result))),
-            Step::Done => Ok((Stage::Over, Sent::Returned(self.attempt(py).usual_result(py)))),
+            Step::Done => Ok((Stage::Over, Sent::Returned(self.attempt.usual_result(py)))),
             Step::Pause => {
                 let paused = Stage::Paused(argument.map(Bound::unbind));
                 Ok((paused, Sent::Yielded(py.None().into_bound(py))))
@@ -387,7 +382,7 @@ impl LazyCoroutine {
                 let (of, future) = (of.into_bound(py), future.into_bound(py));
                 drop(argument.map(|argument| argument.into_bound(py)));
                 let end = if closes { Attempt::close } else { Attempt::give_up };
-                end(self.attempt(py), &of, &future).map(|()| true)
+                end(self.attempt, &of, &future).map(|()| true)
             }
             Stage::Delegating(to) => {
                 calls::method(to.bind(py), intern!(py, "close"), None)?;
@@ -480,9 +475,9 @@ impl LazyCoroutine {
                 let (of, argument) = (of.into_bound(py), argument.map(|argument| argument.into_bound(py)));
                 let (future, error) = (future.into_bound(py), thrown(args));
                 let step = if error.is_instance_of::<PyGeneratorExit>(py) {
-                    self.attempt(py).close(&of, &future).and(Err(error))
+                    self.attempt.close(&of, &future).and(Err(error))
                 } else {
-                    self.attempt(py).interrupt(&of, &future, error)
+                    self.attempt.interrupt(&of, &future, error)
                 };
                 self.conclude(step, of, argument).and_then(yielded)
             }
@@ -496,17 +491,17 @@ impl LazyCoroutine {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
-        format!("<coroutine object {} at {:p}>", slf.get().attempt(slf.py()).name(), slf.as_ptr())
+        format!("<coroutine object {} at {:p}>", slf.get().attempt.name(), slf.as_ptr())
     }
 
     #[getter]
-    fn __name__(&self, py: Python<'_>) -> &'static str {
-        self.__qualname__(py).rsplit('.').next().unwrap_or_default()
+    fn __name__(&self) -> &'static str {
+        self.__qualname__().rsplit('.').next().unwrap_or_default()
     }
 
     #[getter]
-    fn __qualname__(&self, py: Python<'_>) -> &'static str {
-        self.attempt(py).name()
+    fn __qualname__(&self) -> &'static str {
+        self.attempt.name()
     }
 
     #[getter]
@@ -559,7 +554,7 @@ impl Drop for LazyCoroutine {
             let raised = PyErr::take(py);
             let outcome = if is_new {
                 // Nobody has awaited it: the interpreter warns of a coroutine like that.
-                CString::new(format!("coroutine '{}' was never awaited", self.attempt(py).name()))
+                CString::new(format!("coroutine '{}' was never awaited", self.attempt.name()))
                     .map_err(PyErr::from)
                     .and_then(|text| PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1))
             } else {

@@ -5,6 +5,7 @@ pub mod address;
 pub mod arguments;
 pub mod buffer;
 pub mod connecting;
+pub mod context;
 pub mod creating;
 pub mod cycle;
 pub mod deque;

@@ -13,6 +13,8 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::base::attached::Attached;
 
+use super::context;
+
 /// The last snapshot of a loop's, for as long as a timer that is to be called has it: so it keeps no value alive longer than a copy of
 /// each timer's own would.
 pub struct Snapshots(Attached<Option<Snapshot>>);
@@ -38,8 +40,7 @@ impl Snapshots {
     /// MemoryError.
     #[inline]
     pub fn present(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, bool)> {
-        // SAFETY: attached; the result is a new reference, or null with an exception set.
-        let copy = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }?;
+        let copy = context::copy_present(py)?;
         let Some(values) = values(&copy) else { return Ok((copy.unbind(), false)) };
         let shared = self.0.with(py, |last| {
             let last = last.as_mut().filter(|last| last.values == values)?;
@@ -78,15 +79,6 @@ impl Snapshots {
         let visited = self.0.collected(|last| last.as_ref().map_or(Ok(()), |last| visit.call(&last.context)));
         visited.unwrap_or(Ok(()))
     }
-}
-
-/// A context of the same values, of its own.
-///
-/// # Errors
-/// MemoryError.
-pub fn own_copy<'py>(snapshot: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: a context; the result is a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(snapshot.py(), ffi::PyContext_Copy(snapshot.as_ptr())) }
 }
 
 /// What holds the values of a context that has not been entered: all that it refers to. It never changes, a context in which a variable is

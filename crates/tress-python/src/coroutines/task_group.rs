@@ -4,7 +4,6 @@
 //! a task that fails, is the standard library's code, which differs between versions and finds its attributes here: the tasks are in the
 //! set that it has made.
 
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySet, PyTuple};
@@ -13,6 +12,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::base::attached::Attached;
 use crate::base::calls;
 
+use super::context;
 use super::creating::{self, Found};
 use super::future_state::{self, ADD_DONE_CALLBACK};
 #[cfg(Py_3_14)]
@@ -109,8 +109,7 @@ impl TaskGroup {
             return Ok((ended.into_bound(py), context.into_bound(py)));
         }
         let ended = Bound::new(py, MemberEnded { group: slf.clone().unbind() })?;
-        // SAFETY: attached; a new reference, or null with an exception set.
-        let context = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
+        let context = context::copy_present(py)?;
         let made = (ended.clone().unbind(), context.clone().unbind());
         let replaced = this.state.with(py, |state| state.ended.replace(made));
         drop(replaced);

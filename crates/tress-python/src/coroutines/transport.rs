@@ -16,6 +16,7 @@ use crate::base::calls;
 
 use super::address::Address;
 use super::buffer::{Access, Buffer};
+use super::context;
 use super::creating::Found;
 use super::descriptors::{Direction, Watcher};
 use super::event_loop::EventLoop;
@@ -341,16 +342,7 @@ impl SocketTransport {
         let context =
             this.state.with(py, |state| state.context.as_ref().map(|context| context.clone_ref(py)));
         let Some(context) = context.map(|context| context.into_bound(py)) else { return f(slf) };
-        // SAFETY: a context, as `open` has made it.
-        if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
-            return Err(PyErr::fetch(py));
-        }
-        let done = f(slf);
-        // SAFETY: it was entered above, and whatever has been entered since has been left.
-        if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
-            return Err(PyErr::fetch(py));
-        }
-        match done {
+        match context::run(context.as_borrowed(), || f(slf))? {
             Err(error) if !ends_loop(py, &error) => {
                 let about = PyDict::new(py);
                 about.set_item("message", "Exception in a transport")?;
@@ -839,14 +831,7 @@ impl SocketTransport {
     /// With a loop, when the transport is made, comes the context of its callbacks: a copy of the present one.
     #[setter(_loop)]
     fn set_owner(&self, py: Python<'_>, owner: Option<Py<EventLoop>>) -> PyResult<()> {
-        let context = match &owner {
-            None => None,
-            Some(_) => {
-                // SAFETY: attached; the result is a new reference, or null with an exception set.
-                let copy = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent())? };
-                Some(copy.unbind())
-            }
-        };
+        let context = owner.as_ref().map(|_| context::copy_present(py)).transpose()?.map(Bound::unbind);
         let replaced = self.state.with(py, |state| {
             (std::mem::replace(&mut state.owner, owner), std::mem::replace(&mut state.context, context))
         });
@@ -867,11 +852,7 @@ impl SocketTransport {
     #[setter(_context)]
     fn set_context(&self, py: Python<'_>, context: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let Some(context) = context else { return Ok(()) };
-        // SAFETY: a live object.
-        if unsafe { ffi::PyContext_CheckExact(context.as_ptr()) } == 0 {
-            let kind = context.get_type().name()?;
-            return Err(PyTypeError::new_err(format!("context must be a contextvars.Context, not {kind}")));
-        }
+        context::check(&context)?;
         let replaced = self.state.with(py, |state| {
             state.has_given_context = true;
             state.context.replace(context.unbind())
