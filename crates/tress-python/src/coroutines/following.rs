@@ -15,7 +15,7 @@ use crate::threads::future_class;
 use super::arguments::Arguments;
 use super::creating::{self, Found};
 use super::event_loop::EventLoop;
-use super::future_state;
+use super::future_state::{self, ADD_DONE_CALLBACK, SET_RESULT};
 
 static COPY: Found = Found::new("asyncio.futures", "_copy_future_state");
 
@@ -49,9 +49,9 @@ pub fn follow<'py>(
         Pair { source: source.cast::<Future>()?.clone().unbind(), destination: destination.clone().unbind() };
     let following = Following { owner: owner.clone().unbind(), pair: Attached::new(Some(pair)) };
     let following = Bound::new(py, following)?;
-    let add = intern!(py, "add_done_callback");
-    calls::method(&destination, add, Some(following.as_any().as_borrowed()))?;
-    calls::method(source, add, Some(following.as_any().as_borrowed()))?;
+    let callback = Some(following.as_any().as_borrowed());
+    ADD_DONE_CALLBACK.call(&destination, callback)?;
+    calls::method(source, intern!(py, "add_done_callback"), callback)?;
     Ok(Some(destination))
 }
 
@@ -68,8 +68,7 @@ impl Following {
         let (source, destination) = (source.into_bound(py), destination.into_bound(py));
         match source.get().success(py) {
             Some(result) if !future_state::is_done(&destination)? => {
-                calls::method(&destination, intern!(py, "set_result"), Some(result.bind_borrowed(py)))
-                    .map(drop)
+                SET_RESULT.call(&destination, Some(result.bind_borrowed(py))).map(drop)
             }
             _ => COPY.get(py)?.call1((source, destination)).map(drop),
         }
