@@ -33,6 +33,28 @@ impl<T> Attached<T> {
         f(unsafe { &mut *self.value.get() })
     }
 
+    /// An object that the value refers to.
+    #[inline]
+    pub fn object<'py, U>(
+        &self,
+        py: Python<'py>,
+        field: impl FnOnce(&T) -> &Option<Py<U>>,
+    ) -> Option<Bound<'py, U>> {
+        self.with(py, |value| field(value).as_ref().map(|object| object.bind(py).clone()))
+    }
+
+    /// Has the value refer to another object, or to none. The one before is dropped afterwards, which may run Python code.
+    #[inline]
+    pub fn put<U>(
+        &self,
+        py: Python<'_>,
+        field: impl FnOnce(&mut T) -> &mut Option<Py<U>>,
+        object: Option<Py<U>>,
+    ) {
+        let replaced = self.with(py, |value| std::mem::replace(field(value), object));
+        drop(replaced);
+    }
+
     /// As `with`, for the garbage collector, which has no token though it holds the lock, and may come in the middle of an
     /// allocation; then there is None.
     pub fn collected<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {

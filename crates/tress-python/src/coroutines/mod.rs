@@ -18,6 +18,7 @@ pub mod gather;
 pub mod handle;
 pub mod kernel;
 pub mod lazy;
+pub mod limit;
 pub mod outgoing;
 pub mod owner;
 pub mod pending;

@@ -3,7 +3,7 @@
 //! As in `synchronization`: the public classes are on top of this one and of the standard library's, whose attributes these are. A subclass of the
 //! program's may have overridden anything, and is left to the standard library.
 
-use pyo3::exceptions::{PyOverflowError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -15,6 +15,7 @@ use super::creating::Found;
 use super::deque;
 use super::future_state;
 use super::lazy::{Attempt, LazyCoroutine, Step};
+use super::limit::Limit;
 use super::waiting;
 
 static EMPTY: Found = Found::new("asyncio.queues", "QueueEmpty");
@@ -28,7 +29,7 @@ struct State {
     putters: Option<Py<PyAny>>,
     finished: Option<Py<PyAny>>,
     /// The number, and what was given for it.
-    maxsize: (f64, Option<Py<PyAny>>),
+    maxsize: Limit,
     unfinished: i64,
     is_shut_down: bool,
     /// Whether items go in and out at the two ends of a deque; otherwise the class has methods for that.
@@ -48,8 +49,9 @@ impl LoopQueue {
         py: Python<'py>,
         which: fn(&State) -> &Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let held = self.state.with(py, |state| which(state).as_ref().map(|held| held.bind(py).clone()));
-        held.ok_or_else(|| pyo3::exceptions::PyAttributeError::new_err("the queue has not been initialised"))
+        self.state
+            .object(py, which)
+            .ok_or_else(|| pyo3::exceptions::PyAttributeError::new_err("the queue has not been initialised"))
     }
 
     /// Whether it is shut down, keeps its items at the ends of a deque, and is of a class of tress's own.
@@ -73,7 +75,7 @@ impl LoopQueue {
     }
 
     fn is_full(&self, py: Python<'_>) -> PyResult<bool> {
-        let maxsize = self.state.with(py, |state| state.maxsize.0);
+        let maxsize = self.state.with(py, |state| state.maxsize.number);
         // No queue of this machine's is so long that its length would be rounded.
         #[expect(clippy::cast_precision_loss)]
         let count = self.held(py, |state| &state.items)?.len()? as f64;
@@ -166,14 +168,6 @@ impl LoopQueue {
     }
 }
 
-/// A getter and a setter of an attribute that holds an object.
-macro_rules! replace {
-    ($this:ident, $py:ident, $field:ident, $value:ident) => {{
-        let before = $this.state.with($py, |state| state.$field.replace($value));
-        drop(before);
-    }};
-}
-
 #[pymethods]
 impl LoopQueue {
     #[new]
@@ -235,7 +229,7 @@ impl LoopQueue {
 
     #[setter(_queue)]
     fn set_items(&self, py: Python<'_>, value: Py<PyAny>) {
-        replace!(self, py, items, value);
+        self.state.put(py, |state| &mut state.items, Some(value));
     }
 
     #[getter(_getters)]
@@ -245,7 +239,7 @@ impl LoopQueue {
 
     #[setter(_getters)]
     fn set_getters(&self, py: Python<'_>, value: Py<PyAny>) {
-        replace!(self, py, getters, value);
+        self.state.put(py, |state| &mut state.getters, Some(value));
     }
 
     #[getter(_putters)]
@@ -255,7 +249,7 @@ impl LoopQueue {
 
     #[setter(_putters)]
     fn set_putters(&self, py: Python<'_>, value: Py<PyAny>) {
-        replace!(self, py, putters, value);
+        self.state.put(py, |state| &mut state.putters, Some(value));
     }
 
     #[getter(_finished)]
@@ -265,24 +259,18 @@ impl LoopQueue {
 
     #[setter(_finished)]
     fn set_finished(&self, py: Python<'_>, value: Py<PyAny>) {
-        replace!(self, py, finished, value);
+        self.state.put(py, |state| &mut state.finished, Some(value));
     }
 
     #[getter(_maxsize)]
-    fn get_maxsize(&self, py: Python<'_>) -> Py<PyAny> {
-        let given = self.state.with(py, |state| state.maxsize.1.as_ref().map(|given| given.clone_ref(py)));
-        given.unwrap_or_else(|| py.None())
+    fn get_maxsize<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| state.maxsize.given())
     }
 
     #[setter(_maxsize)]
     fn set_maxsize(&self, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
-        let number = match maxsize.extract::<f64>() {
-            // As good as no limit, whatever its sign was.
-            Err(error) if error.is_instance_of::<PyOverflowError>(maxsize.py()) => f64::INFINITY,
-            number => number?,
-        };
-        let place = (number, Some(maxsize.clone().unbind()));
-        let before = self.state.with(maxsize.py(), |state| std::mem::replace(&mut state.maxsize, place));
+        let limit = Limit::of(maxsize)?;
+        let before = self.state.with(maxsize.py(), |state| std::mem::replace(&mut state.maxsize, limit));
         drop(before);
         Ok(())
     }

@@ -95,8 +95,8 @@ impl Memory {
         Self { object: self.object.as_ref().map(|object| object.clone_ref(py)), is_known: self.is_known }
     }
 
-    pub fn object(&self) -> Option<&Py<PyAny>> {
-        self.object.as_ref()
+    pub fn object(&self) -> &Option<Py<PyAny>> {
+        &self.object
     }
 
     /// Whether it is exactly of that class.

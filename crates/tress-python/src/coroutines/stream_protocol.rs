@@ -3,6 +3,8 @@
 //! What comes goes to the reader, and whether there is room to write is known here. Connecting, and what happens at the end, is the
 //! standard library's code, which differs between versions and finds its attributes here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use pyo3::exceptions::{PyAttributeError, PyConnectionResetError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
@@ -12,8 +14,9 @@ use crate::base::attached::Attached;
 use crate::base::calls;
 
 use super::creating::Found;
+use super::deque;
 use super::stream_reader::StreamReader;
-use super::streams;
+use super::streams::Changeable;
 use super::waiting;
 
 static OWN: Found = Found::new("tress.asyncio._streams", "StreamReaderProtocol");
@@ -28,41 +31,25 @@ struct State {
     is_lost: bool,
     /// A deque of futures of those who wait for that to end.
     drain_waiters: Option<Py<PyAny>>,
-    /// Whether it has been given a method of its own.
-    is_changed: bool,
 }
 
 #[pyclass(module = "tress._native", frozen, subclass, weakref)]
 pub struct StreamReaderProtocol {
     state: Attached<State>,
+    is_changed: AtomicBool,
+}
+
+impl Changeable for StreamReaderProtocol {
+    const CLASSES: (&'static Found, &'static Found) = (&OWN, &STANDARD);
+
+    fn is_changed(&self) -> &AtomicBool {
+        &self.is_changed
+    }
 }
 
 impl StreamReaderProtocol {
-    /// Whether it is of the public class itself, and no subclass of it, with the methods of that.
-    pub fn is_own(any: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let py = any.py();
-        if !any.get_type().is(OWN.get(py)?) {
-            return Ok(false);
-        }
-        let is_changed = any.cast::<Self>()?.get().state.with(py, |state| state.is_changed);
-        Ok(!is_changed)
-    }
-
-    fn set_any(
-        slf: &Bound<'_, Self>,
-        name: &Bound<'_, PyString>,
-        value: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let py = slf.py();
-        if streams::set_attribute(slf, name, value, STANDARD.get(py)?)? {
-            slf.get().state.with(py, |state| state.is_changed = true);
-        }
-        Ok(())
-    }
-
     fn reader<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let reader = self.state.with(py, |state| state.reader.as_ref().map(|reader| reader.bind(py).clone()));
-        match reader {
+        match self.state.object(py, |state| &state.reader) {
             Some(reference) => Ok(reference.cast::<PyWeakrefReference>()?.upgrade()),
             None => Ok(None),
         }
@@ -74,7 +61,7 @@ impl StreamReaderProtocol {
     /// What the reader raises.
     pub fn receive(slf: &Bound<'_, Self>, data: Bound<'_, PyBytes>) -> PyResult<()> {
         let py = slf.py();
-        if slf.get().state.with(py, |state| state.is_changed) {
+        if slf.get().is_changed.load(Ordering::Relaxed) {
             let name = intern!(py, "data_received");
             return calls::method(slf, name, Some(data.as_any().as_borrowed())).map(drop);
         }
@@ -99,8 +86,7 @@ impl StreamReaderProtocol {
             return Ok(None);
         }
         let future = waiting::new_future(&slf.getattr(intern!(py, "_loop"))?)?;
-        let waiters = slf.getattr(intern!(py, "_drain_waiters"))?;
-        calls::method(&waiters, intern!(py, "append"), Some(future.as_borrowed()))?;
+        deque::append(&slf.getattr(intern!(py, "_drain_waiters"))?, &future)?;
         Ok(Some(future))
     }
 
@@ -110,8 +96,7 @@ impl StreamReaderProtocol {
     /// ValueError if nobody did.
     pub fn end_drain(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let waiters = slf.getattr(intern!(py, "_drain_waiters"))?;
-        calls::method(&waiters, intern!(py, "remove"), Some(future.as_borrowed())).map(drop)
+        deque::remove(&slf.getattr(intern!(py, "_drain_waiters"))?, future)
     }
 }
 
@@ -120,7 +105,7 @@ impl StreamReaderProtocol {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { state: Attached::new(State::default()) }
+        Self { state: Attached::new(State::default()), is_changed: AtomicBool::new(false) }
     }
 
     /// Something has come.
@@ -146,14 +131,13 @@ impl StreamReaderProtocol {
     // The state, by the standard library's names.
 
     #[getter(_stream_reader_wr)]
-    fn get_reader(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.reader.as_ref().map(|reader| reader.clone_ref(py)))
+    fn get_reader<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.reader)
     }
 
     #[setter(_stream_reader_wr)]
     fn set_reader(&self, py: Python<'_>, reader: Option<Py<PyAny>>) {
-        let replaced = self.state.with(py, |state| std::mem::replace(&mut state.reader, reader));
-        drop(replaced);
+        self.state.put(py, |state| &mut state.reader, reader);
     }
 
     #[getter(_paused)]
@@ -177,16 +161,14 @@ impl StreamReaderProtocol {
     }
 
     #[getter(_drain_waiters)]
-    fn get_drain_waiters(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let waiters =
-            self.state.with(py, |state| state.drain_waiters.as_ref().map(|some| some.clone_ref(py)));
+    fn get_drain_waiters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let waiters = self.state.object(py, |state| &state.drain_waiters);
         waiters.ok_or_else(|| PyAttributeError::new_err("the protocol has not been initialised"))
     }
 
     #[setter(_drain_waiters)]
     fn set_drain_waiters(&self, py: Python<'_>, waiters: Py<PyAny>) {
-        let replaced = self.state.with(py, |state| state.drain_waiters.replace(waiters));
-        drop(replaced);
+        self.state.put(py, |state| &mut state.drain_waiters, Some(waiters));
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -3,9 +3,9 @@
 //! As in `queue`: the public class is on top of this one and of the standard library's, whose attributes these are. A subclass of the
 //! program's may have overridden anything, and is left to the standard library, as are arguments of unusual kinds.
 
-use pyo3::exceptions::{
-    PyAssertionError, PyAttributeError, PyNotImplementedError, PyOverflowError, PyRuntimeError,
-};
+use std::sync::atomic::AtomicBool;
+
+use pyo3::exceptions::{PyAssertionError, PyAttributeError, PyNotImplementedError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, ffi, intern};
@@ -16,8 +16,9 @@ use crate::base::calls;
 use super::creating::Found;
 use super::future_state;
 use super::lazy::{Attempt, LazyCoroutine};
+use super::limit::Limit;
 use super::stream_buffer::StreamBuffer;
-use super::streams::{self, Operation};
+use super::streams::{Changeable, Operation};
 use super::waiting;
 
 static OWN: Found = Found::new("tress.asyncio._streams", "StreamReader");
@@ -26,8 +27,7 @@ const DEFAULT_LIMIT: u32 = 65536;
 
 #[derive(Default)]
 struct State {
-    /// The number, and what was given for it.
-    limit: (f64, Option<Py<PyAny>>),
+    limit: Limit,
     owner: Option<Py<PyAny>>,
     /// A future of the coroutine that waits.
     waiter: Option<Py<PyAny>>,
@@ -36,13 +36,12 @@ struct State {
     is_eof: bool,
     /// Whether the transport has been told to read no more.
     is_paused: bool,
-    /// Whether it has been given a method of its own.
-    is_changed: bool,
 }
 
 #[pyclass(module = "tress._native", frozen, subclass, weakref)]
 pub struct StreamReader {
     state: Attached<State>,
+    is_changed: AtomicBool,
     pub(super) buffer: StreamBuffer,
 }
 
@@ -52,29 +51,15 @@ pub(super) const fn number(count: usize) -> f64 {
     count as f64
 }
 
+impl Changeable for StreamReader {
+    const CLASSES: (&'static Found, &'static Found) = (&OWN, &STANDARD);
+
+    fn is_changed(&self) -> &AtomicBool {
+        &self.is_changed
+    }
+}
+
 impl StreamReader {
-    /// Whether it is of the public class itself, and no subclass of it, with the methods of that.
-    pub fn is_own(any: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let py = any.py();
-        if !any.get_type().is(OWN.get(py)?) {
-            return Ok(false);
-        }
-        let is_changed = any.cast::<Self>()?.get().state.with(py, |state| state.is_changed);
-        Ok(!is_changed)
-    }
-
-    fn set_any(
-        slf: &Bound<'_, Self>,
-        name: &Bound<'_, PyString>,
-        value: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let py = slf.py();
-        if streams::set_attribute(slf, name, value, STANDARD.get(py)?)? {
-            slf.get().state.with(py, |state| state.is_changed = true);
-        }
-        Ok(())
-    }
-
     /// A method of the standard library's, called for this one.
     fn standard<'py>(
         slf: &Bound<'py, Self>,
@@ -88,26 +73,8 @@ impl StreamReader {
         }
     }
 
-    fn get<'py>(
-        &self,
-        py: Python<'py>,
-        field: fn(&State) -> &Option<Py<PyAny>>,
-    ) -> Option<Bound<'py, PyAny>> {
-        self.state.with(py, |state| field(state).as_ref().map(|object| object.bind(py).clone()))
-    }
-
-    fn set(
-        &self,
-        py: Python<'_>,
-        field: fn(&mut State) -> &mut Option<Py<PyAny>>,
-        object: Option<Py<PyAny>>,
-    ) {
-        let replaced = self.state.with(py, |state| std::mem::replace(field(state), object));
-        drop(replaced);
-    }
-
     pub(super) fn limit(&self, py: Python<'_>) -> f64 {
-        self.state.with(py, |state| state.limit.0)
+        self.state.with(py, |state| state.limit.number)
     }
 
     pub(super) fn is_at_end(&self, py: Python<'_>) -> bool {
@@ -116,7 +83,7 @@ impl StreamReader {
 
     /// What has been said to be wrong with the stream.
     pub fn error(&self, py: Python<'_>) -> Option<PyErr> {
-        self.get(py, |state| &state.exception).map(PyErr::from_value)
+        self.state.object(py, |state| &state.exception).map(PyErr::from_value)
     }
 
     /// Takes at most so many bytes out of the buffer.
@@ -135,7 +102,7 @@ impl StreamReader {
 
     fn resume(&self, py: Python<'_>) -> PyResult<()> {
         self.state.with(py, |state| state.is_paused = false);
-        match self.get(py, |state| &state.transport) {
+        match self.state.object(py, |state| &state.transport) {
             Some(transport) => calls::method(&transport, intern!(py, "resume_reading"), None).map(drop),
             None => Err(PyAttributeError::new_err("'NoneType' object has no attribute 'resume_reading'")),
         }
@@ -162,7 +129,7 @@ impl StreamReader {
         }
         let owner = owner.ok_or_else(|| PyAttributeError::new_err("_loop"))?;
         let future = waiting::new_future(&owner)?;
-        this.set(py, |state| &mut state.waiter, Some(future.clone().unbind()));
+        this.state.put(py, |state| &mut state.waiter, Some(future.clone().unbind()));
         Ok(future)
     }
 
@@ -229,11 +196,11 @@ impl StreamReader {
         if self.state.with(py, |state| state.is_paused) {
             return Ok(());
         }
-        let Some(transport) = self.get(py, |state| &state.transport) else { return Ok(()) };
+        let Some(transport) = self.state.object(py, |state| &state.transport) else { return Ok(()) };
         match calls::method(&transport, intern!(py, "pause_reading"), None) {
             // It cannot, and is not asked again.
             Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {
-                self.set(py, |state| &mut state.transport, None);
+                self.state.put(py, |state| &mut state.transport, None);
             }
             paused => {
                 paused?;
@@ -278,7 +245,11 @@ impl StreamReader {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { state: Attached::new(State::default()), buffer: StreamBuffer::new() }
+        Self {
+            state: Attached::new(State::default()),
+            is_changed: AtomicBool::new(false),
+            buffer: StreamBuffer::new(),
+        }
     }
 
     /// With a limit that is a plain number, and a loop; the rest is the standard library's.
@@ -363,7 +334,7 @@ impl StreamReader {
 
     /// What `set_exception` was given, or None.
     fn exception<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.get(py, |state| &state.exception)
+        self.state.object(py, |state| &state.exception)
     }
 
     /// Has reading raise an exception from now on.
@@ -381,7 +352,7 @@ impl StreamReader {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let (limit, is_eof, is_paused) =
-            self.state.with(py, |state| (state.limit.0, state.is_eof, state.is_paused));
+            self.state.with(py, |state| (state.limit.number, state.is_eof, state.is_paused));
         let len = self.buffer.len(py);
         let mut parts = vec!["StreamReader".to_owned()];
         if len > 0 {
@@ -391,8 +362,7 @@ impl StreamReader {
             parts.push("eof".to_owned());
         }
         if limit.to_bits() != f64::from(DEFAULT_LIMIT).to_bits() {
-            let limit = self.state.with(py, |state| state.limit.1.as_ref().map(|given| given.clone_ref(py)));
-            parts.push(format!("limit={}", limit.into_pyobject(py)?.str()?));
+            parts.push(format!("limit={}", self.get_limit(py).into_pyobject(py)?.str()?));
         }
         let named = [
             ("waiter", self.get_waiter(py)),
@@ -437,41 +407,36 @@ impl StreamReader {
     }
 
     #[getter(_limit)]
-    fn get_limit(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.limit.1.as_ref().map(|given| given.clone_ref(py)))
+    fn get_limit<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| state.limit.given())
     }
 
     #[setter(_limit)]
     fn set_limit(&self, limit: &Bound<'_, PyAny>) -> PyResult<()> {
-        let number = match limit.extract::<f64>() {
-            // As good as no limit.
-            Err(error) if error.is_instance_of::<PyOverflowError>(limit.py()) => f64::INFINITY,
-            number => number?,
-        };
-        let place = (number, Some(limit.clone().unbind()));
-        let before = self.state.with(limit.py(), |state| std::mem::replace(&mut state.limit, place));
+        let limit_now = Limit::of(limit)?;
+        let before = self.state.with(limit.py(), |state| std::mem::replace(&mut state.limit, limit_now));
         drop(before);
         Ok(())
     }
 
     #[getter(_loop)]
     fn get_owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.get(py, |state| &state.owner)
+        self.state.object(py, |state| &state.owner)
     }
 
     #[setter(_loop)]
     fn set_owner(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
-        self.set(py, |state| &mut state.owner, owner);
+        self.state.put(py, |state| &mut state.owner, owner);
     }
 
     #[getter(_waiter)]
     fn get_waiter<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.get(py, |state| &state.waiter)
+        self.state.object(py, |state| &state.waiter)
     }
 
     #[setter(_waiter)]
     fn set_waiter(&self, py: Python<'_>, waiter: Option<Py<PyAny>>) {
-        self.set(py, |state| &mut state.waiter, waiter);
+        self.state.put(py, |state| &mut state.waiter, waiter);
     }
 
     #[getter(_exception)]
@@ -481,17 +446,17 @@ impl StreamReader {
 
     #[setter(_exception)]
     fn set_error(&self, py: Python<'_>, exception: Option<Py<PyAny>>) {
-        self.set(py, |state| &mut state.exception, exception);
+        self.state.put(py, |state| &mut state.exception, exception);
     }
 
     #[getter(_transport)]
     fn get_transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.get(py, |state| &state.transport)
+        self.state.object(py, |state| &state.transport)
     }
 
     #[setter(_transport)]
     fn set_transport_attribute(&self, py: Python<'_>, transport: Option<Py<PyAny>>) {
-        self.set(py, |state| &mut state.transport, transport);
+        self.state.put(py, |state| &mut state.transport, transport);
     }
 
     #[getter(_eof)]

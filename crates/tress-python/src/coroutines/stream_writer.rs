@@ -14,7 +14,7 @@ use super::creating::Found;
 use super::lazy::{Attempt, LazyCoroutine, Step};
 use super::stream_protocol::StreamReaderProtocol;
 use super::stream_reader::StreamReader;
-use super::streams::Operation;
+use super::streams::{Changeable, Operation};
 use super::transport::SocketTransport;
 
 static OWN: Found = Found::new("tress.asyncio._streams", "StreamWriter");
@@ -40,16 +40,10 @@ impl StreamWriter {
         name: &'static str,
         field: fn(&State) -> &Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let object = self.state.with(py, |state| field(state).as_ref().map(|object| object.bind(py).clone()));
         // In a constructor that has failed.
-        object.ok_or_else(|| {
+        self.state.object(py, field).ok_or_else(|| {
             PyAttributeError::new_err(format!("'StreamWriter' object has no attribute '{name}'"))
         })
-    }
-
-    fn set(&self, py: Python<'_>, field: fn(&mut State) -> &mut Option<Py<PyAny>>, object: Py<PyAny>) {
-        let replaced = self.state.with(py, |state| field(state).replace(object));
-        drop(replaced);
     }
 
     fn standard<'py>(slf: &Bound<'py, Self>, name: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -120,7 +114,7 @@ impl StreamWriter {
 
     #[setter(_transport)]
     fn set_transport(&self, py: Python<'_>, transport: Py<PyAny>) {
-        self.set(py, |state| &mut state.transport, transport);
+        self.state.put(py, |state| &mut state.transport, Some(transport));
     }
 
     #[getter(_protocol)]
@@ -130,7 +124,7 @@ impl StreamWriter {
 
     #[setter(_protocol)]
     fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
-        self.set(py, |state| &mut state.protocol, protocol);
+        self.state.put(py, |state| &mut state.protocol, Some(protocol));
     }
 
     #[getter(_reader)]
@@ -140,7 +134,7 @@ impl StreamWriter {
 
     #[setter(_reader)]
     fn set_reader(&self, py: Python<'_>, reader: Py<PyAny>) {
-        self.set(py, |state| &mut state.reader, reader);
+        self.state.put(py, |state| &mut state.reader, Some(reader));
     }
 
     #[getter(_loop)]
@@ -150,7 +144,7 @@ impl StreamWriter {
 
     #[setter(_loop)]
     fn set_owner(&self, py: Python<'_>, owner: Py<PyAny>) {
-        self.set(py, |state| &mut state.owner, owner);
+        self.state.put(py, |state| &mut state.owner, Some(owner));
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -47,28 +47,15 @@ pub struct MemberEnded {
 }
 
 impl TaskGroup {
-    fn get(&self, py: Python<'_>, field: fn(&State) -> &Option<Py<PyAny>>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| field(state).as_ref().map(|object| object.clone_ref(py)))
-    }
-
-    fn set(
-        &self,
-        py: Python<'_>,
-        field: fn(&mut State) -> &mut Option<Py<PyAny>>,
-        object: Option<Py<PyAny>>,
-    ) {
-        let replaced = self.state.with(py, |state| std::mem::replace(field(state), object));
-        drop(replaced);
-    }
-
     /// The tasks that have not ended, while there is nothing about the group that would have another one refused.
     fn open<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PySet>> {
-        let tasks = self.state.with(py, |state| {
-            let is_open = state.is_entered && !state.is_aborting;
-            if is_open { state.tasks.as_ref().map(|tasks| tasks.clone_ref(py)) } else { None }
-        })?;
-        let tasks = tasks.into_bound(py).cast_into_exact::<PySet>().ok()?;
-        let is_over = self.state.with(py, |state| state.is_exiting) && tasks.is_empty();
+        let (is_open, is_exiting) =
+            self.state.with(py, |state| (state.is_entered && !state.is_aborting, state.is_exiting));
+        if !is_open {
+            return None;
+        }
+        let tasks = self.state.object(py, |state| &state.tasks)?.cast_into_exact::<PySet>().ok()?;
+        let is_over = is_exiting && tasks.is_empty();
         (!is_over).then_some(tasks)
     }
 
@@ -84,14 +71,14 @@ impl TaskGroup {
             return Ok(None);
         }
         let Some(tasks) = this.open(py) else { return Ok(None) };
-        let Some(owner) = this.get(py, |state| &state.owner).map(|owner| owner.into_bound(py)) else {
+        let Some(owner) = this.state.object(py, |state| &state.owner) else {
             return Ok(None);
         };
         let Some(own) = creating::own(&owner)? else { return Ok(None) };
         let Some(task) = creating::task(own, coro, options)? else { return Ok(None) };
         #[cfg(Py_3_14)]
-        if let Some(parent) = this.get(py, |state| &state.parent) {
-            AWAITED_BY.call(&task, parent.bind(py))?;
+        if let Some(parent) = this.state.object(py, |state| &state.parent) {
+            AWAITED_BY.call(&task, &parent)?;
         }
         tasks.add(&task)?;
         let (ended, context) = Self::ended(slf)?;
@@ -119,15 +106,15 @@ impl TaskGroup {
     /// A task has ended: false, and nothing is done, unless it has a result, and is not the last one.
     fn note_end(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<bool> {
         let (py, this) = (slf.py(), slf.get());
-        let Some(tasks) = this.get(py, |state| &state.tasks) else { return Ok(false) };
-        let Ok(tasks) = tasks.into_bound(py).cast_into_exact::<PySet>() else { return Ok(false) };
+        let Some(tasks) = this.state.object(py, |state| &state.tasks) else { return Ok(false) };
+        let Ok(tasks) = tasks.cast_into_exact::<PySet>() else { return Ok(false) };
         if tasks.len() < 2 || !future_state::has_result(task)? {
             return Ok(false);
         }
         tasks.discard(task)?;
         #[cfg(Py_3_14)]
-        if let Some(parent) = this.get(py, |state| &state.parent) {
-            NO_LONGER_AWAITED_BY.call(task, parent.bind(py))?;
+        if let Some(parent) = this.state.object(py, |state| &state.parent) {
+            NO_LONGER_AWAITED_BY.call(task, &parent)?;
         }
         Ok(true)
     }
@@ -206,8 +193,8 @@ impl TaskGroup {
             slf.as_any(),
             task,
         )?;
-        let tasks = this.get(py, |state| &state.tasks);
-        if tasks.is_none_or(|tasks| tasks.bind(py).len().unwrap_or(0) == 0) {
+        let tasks = this.state.object(py, |state| &state.tasks);
+        if tasks.is_none_or(|tasks| tasks.len().unwrap_or(0) == 0) {
             let done = this.state.with(py, |state| state.ended.take());
             drop(done);
         }
@@ -247,43 +234,43 @@ impl TaskGroup {
     }
 
     #[getter(_loop)]
-    fn get_owner(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.get(py, |state| &state.owner)
+    fn get_owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.owner)
     }
 
     #[setter(_loop)]
     fn set_owner(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
-        self.set(py, |state| &mut state.owner, owner);
+        self.state.put(py, |state| &mut state.owner, owner);
     }
 
     #[getter(_parent_task)]
-    fn get_parent(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.get(py, |state| &state.parent)
+    fn get_parent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.parent)
     }
 
     #[setter(_parent_task)]
     fn set_parent(&self, py: Python<'_>, parent: Option<Py<PyAny>>) {
-        self.set(py, |state| &mut state.parent, parent);
+        self.state.put(py, |state| &mut state.parent, parent);
     }
 
     #[getter(_tasks)]
-    fn get_tasks(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.get(py, |state| &state.tasks)
+    fn get_tasks<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.tasks)
     }
 
     #[setter(_tasks)]
     fn set_tasks(&self, py: Python<'_>, tasks: Option<Py<PyAny>>) {
-        self.set(py, |state| &mut state.tasks, tasks);
+        self.state.put(py, |state| &mut state.tasks, tasks);
     }
 
     #[getter(_on_completed_fut)]
-    fn get_completed(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.get(py, |state| &state.completed)
+    fn get_completed<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.completed)
     }
 
     #[setter(_on_completed_fut)]
     fn set_completed(&self, py: Python<'_>, completed: Option<Py<PyAny>>) {
-        self.set(py, |state| &mut state.completed, completed);
+        self.state.put(py, |state| &mut state.completed, completed);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -71,20 +71,6 @@ impl Timeout {
         self.state.with(py, |state| state.stage)
     }
 
-    fn get(&self, py: Python<'_>, field: fn(&State) -> &Option<Py<PyAny>>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| field(state).as_ref().map(|object| object.clone_ref(py)))
-    }
-
-    fn set(
-        &self,
-        py: Python<'_>,
-        field: fn(&mut State) -> &mut Option<Py<PyAny>>,
-        object: Option<Py<PyAny>>,
-    ) {
-        let replaced = self.state.with(py, |state| std::mem::replace(field(state), object));
-        drop(replaced);
-    }
-
     fn cancel_timer(&self, py: Python<'_>) -> PyResult<()> {
         match self.state.with(py, |state| state.timer.take()) {
             Some(timer) => calls::method(timer.bind(py), intern!(py, "cancel"), None).map(drop),
@@ -129,7 +115,7 @@ impl Timeout {
             return Err(PyRuntimeError::new_err("Timeout should be used inside a task"));
         }
         let cancelling = calls::method(&task, intern!(py, "cancelling"), None)?;
-        let when = this.when(py).map(|when| when.into_bound(py));
+        let when = this.when(py);
         this.state.with(py, |state| {
             state.stage = Stage::Entered;
             state.task = Some(task.unbind());
@@ -159,8 +145,8 @@ impl Timeout {
     }
 
     /// The time of the loop's clock at which the task is cancelled, or None.
-    fn when(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.get(py, |state| &state.when)
+    fn when<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.when)
     }
 
     /// Cancels at another time, or with None at none. RuntimeError outside of the block.
@@ -227,38 +213,38 @@ impl Timeout {
     }
 
     #[getter(_when)]
-    fn get_when(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    fn get_when<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.when(py)
     }
 
     #[setter(_when)]
     fn set_when(&self, py: Python<'_>, when: Option<Py<PyAny>>) {
-        self.set(py, |state| &mut state.when, when);
+        self.state.put(py, |state| &mut state.when, when);
     }
 
     #[getter(_timeout_handler)]
-    fn get_timer(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.get(py, |state| &state.timer)
+    fn get_timer<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.timer)
     }
 
     #[setter(_timeout_handler)]
     fn set_timer(&self, py: Python<'_>, timer: Option<Py<PyAny>>) {
-        self.set(py, |state| &mut state.timer, timer);
+        self.state.put(py, |state| &mut state.timer, timer);
     }
 
     #[getter(_task)]
-    fn get_task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.get(py, |state| &state.task)
+    fn get_task<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.task)
     }
 
     #[setter(_task)]
     fn set_task(&self, py: Python<'_>, task: Option<Py<PyAny>>) {
-        self.set(py, |state| &mut state.task, task);
+        self.state.put(py, |state| &mut state.task, task);
     }
 
     #[getter(_cancelling)]
-    fn get_cancelling(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.get(py, |state| &state.cancelling)
+    fn get_cancelling<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.cancelling)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -14,6 +14,7 @@ use crate::base::attached::Attached;
 use crate::base::calls;
 
 use super::buffer::{Access, Buffer};
+use super::deque;
 use super::records::{LONGEST_RECORD, Memory, Records, Stopped};
 
 const FAILED: &str = "Fatal error on SSL protocol";
@@ -84,13 +85,9 @@ pub struct TlsProtocol {
     state: Attached<State>,
 }
 
-fn cloned(py: Python<'_>, object: Option<&Py<PyAny>>) -> Option<Py<PyAny>> {
-    object.map(|object| object.clone_ref(py))
-}
-
 /// None for one that there is not: what is done with it then raises what it would in the standard library.
-fn bound(py: Python<'_>, object: Option<Py<PyAny>>) -> Bound<'_, PyAny> {
-    object.unwrap_or_else(|| py.None()).into_bound(py)
+fn or_none<'py>(py: Python<'py>, object: Option<Bound<'py, PyAny>>) -> Bound<'py, PyAny> {
+    object.unwrap_or_else(|| py.None().into_bound(py))
 }
 
 fn is_data(data: &Bound<'_, PyAny>) -> bool {
@@ -151,8 +148,8 @@ impl TlsProtocol {
     }
 
     fn has_backlog(&self, py: Python<'_>) -> PyResult<bool> {
-        match self.state.with(py, |state| cloned(py, state.backlog.as_ref())) {
-            Some(backlog) => Ok(backlog.bind(py).len()? > 0),
+        match self.state.object(py, |state| &state.backlog) {
+            Some(backlog) => Ok(backlog.len()? > 0),
             None => Ok(false),
         }
     }
@@ -181,7 +178,7 @@ impl TlsProtocol {
     }
 
     fn app_protocol<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        bound(py, self.state.with(py, |state| cloned(py, state.app_protocol.as_ref())))
+        or_none(py, self.state.object(py, |state| &state.app_protocol))
     }
 
     fn outgoing(&self, py: Python<'_>) -> Memory {
@@ -277,7 +274,7 @@ impl TlsProtocol {
         let (py, this) = (slf.py(), slf.get());
         if size > 0 && !this.state.with(py, |state| state.is_ssl_writing_paused) {
             let encrypted = this.outgoing(py).read(py)?;
-            let transport = bound(py, this.state.with(py, |state| cloned(py, state.transport.as_ref())));
+            let transport = or_none(py, this.state.object(py, |state| &state.transport));
             calls::method(&transport, intern!(py, "write"), Some(encrypted.as_borrowed()))?;
             size = 0;
         }
@@ -344,9 +341,9 @@ impl TlsProtocol {
             0 => data.clone(),
             written => data.get_item(PySlice::new(py, written, len, 1))?,
         };
-        let backlog = bound(py, this.state.with(py, |state| cloned(py, state.backlog.as_ref())));
+        let backlog = or_none(py, this.state.object(py, |state| &state.backlog));
         for data in std::iter::once(&rest).chain(others) {
-            calls::method(&backlog, intern!(py, "append"), Some(data.as_borrowed()))?;
+            deque::append(&backlog, data)?;
             let len = data.len()?;
             this.state.with(py, |state| state.backlog_size += len);
         }
@@ -406,8 +403,8 @@ impl TlsProtocol {
     // The state, by the standard library's names.
 
     #[getter(_state)]
-    fn get_state(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| cloned(py, state.state.as_ref()))
+    fn get_state<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.state)
     }
 
     #[setter(_state)]
@@ -422,8 +419,8 @@ impl TlsProtocol {
     }
 
     #[getter(_sslobj)]
-    fn get_ssl_object(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| cloned(py, state.ssl_object.as_ref()))
+    fn get_ssl_object<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.ssl_object)
     }
 
     #[setter(_sslobj)]
@@ -438,8 +435,8 @@ impl TlsProtocol {
     }
 
     #[getter(_incoming)]
-    fn get_incoming(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| cloned(py, state.incoming.object()))
+    fn get_incoming<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| state.incoming.object())
     }
 
     #[setter(_incoming)]
@@ -451,8 +448,8 @@ impl TlsProtocol {
     }
 
     #[getter(_outgoing)]
-    fn get_outgoing(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| cloned(py, state.outgoing.object()))
+    fn get_outgoing<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| state.outgoing.object())
     }
 
     #[setter(_outgoing)]
@@ -464,36 +461,33 @@ impl TlsProtocol {
     }
 
     #[getter(_transport)]
-    fn get_transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| cloned(py, state.transport.as_ref()))
+    fn get_transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.transport)
     }
 
     #[setter(_transport)]
     fn set_transport(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        let replaced = self.state.with(py, |state| std::mem::replace(&mut state.transport, value));
-        drop(replaced);
+        self.state.put(py, |state| &mut state.transport, value);
     }
 
     #[getter(_app_protocol)]
-    fn get_app_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| cloned(py, state.app_protocol.as_ref()))
+    fn get_app_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.app_protocol)
     }
 
     #[setter(_app_protocol)]
     fn set_app_protocol(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        let replaced = self.state.with(py, |state| std::mem::replace(&mut state.app_protocol, value));
-        drop(replaced);
+        self.state.put(py, |state| &mut state.app_protocol, value);
     }
 
     #[getter(_write_backlog)]
-    fn get_backlog(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| cloned(py, state.backlog.as_ref()))
+    fn get_backlog<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.backlog)
     }
 
     #[setter(_write_backlog)]
     fn set_backlog(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        let replaced = self.state.with(py, |state| std::mem::replace(&mut state.backlog, value));
-        drop(replaced);
+        self.state.put(py, |state| &mut state.backlog, value);
     }
 
     #[getter(_app_protocol_is_buffer)]

@@ -24,6 +24,7 @@ use super::handle::ends_loop;
 use super::kernel::{self, is_again, receive, send};
 use super::outgoing::{Outgoing, Way, Written};
 use super::stream_protocol::StreamReaderProtocol;
+use super::streams::Changeable;
 use super::tls::TlsProtocol;
 
 /// So many writes to a connection that is lost are passed over in silence: as in the standard library.
@@ -89,10 +90,8 @@ impl SocketTransport {
     }
 
     fn owner<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, EventLoop>> {
-        let owner = self.state.with(py, |state| state.owner.as_ref().map(|owner| owner.clone_ref(py)));
-        owner
-            .map(|owner| owner.into_bound(py))
-            .ok_or_else(|| PyRuntimeError::new_err("the transport has no loop"))
+        let owner = self.state.object(py, |state| &state.owner);
+        owner.ok_or_else(|| PyRuntimeError::new_err("the transport has no loop"))
     }
 
     fn watch(slf: &Bound<'_, Self>, direction: Direction, is_on: bool) -> PyResult<()> {
@@ -240,7 +239,7 @@ impl SocketTransport {
                 let error = Self::os_error(py, &error)?;
                 Self::fatal(slf, error.clone(), WRITE_FAILED)?;
                 if let Some(waiter) = this.empty_waiter(py) {
-                    waiter.call_method1(py, intern!(py, "set_exception"), (error,))?;
+                    waiter.call_method1(intern!(py, "set_exception"), (error,))?;
                 }
                 return Ok(());
             }
@@ -260,7 +259,7 @@ impl SocketTransport {
         if is_empty {
             Self::watch(slf, Direction::Write, false)?;
             if let Some(waiter) = this.empty_waiter(py) {
-                waiter.call_method1(py, intern!(py, "set_result"), (py.None(),))?;
+                waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
             }
             if ends {
                 let none = py.None().into_bound(py);
@@ -313,13 +312,12 @@ impl SocketTransport {
         }
         let class = py.import(intern!(py, "asyncio.trsock"))?.getattr(intern!(py, "TransportSocket"))?;
         extra.set_item(intern!(py, "socket"), class.call1((sock,))?)?;
-        let replaced = self.state.with(py, |state| state.extra.replace(extra.clone().unbind()));
-        drop(replaced);
+        self.state.put(py, |state| &mut state.extra, Some(extra.clone().unbind()));
         Ok(extra)
     }
 
-    fn empty_waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.empty_waiter.as_ref().map(|waiter| waiter.clone_ref(py)))
+    fn empty_waiter<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.empty_waiter)
     }
 
     pub fn drop_chunks(&self, py: Python<'_>) {
@@ -339,9 +337,8 @@ impl SocketTransport {
     #[inline]
     fn in_context(slf: &Bound<'_, Self>, f: impl FnOnce(&Bound<'_, Self>) -> PyResult<()>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
-        let context =
-            this.state.with(py, |state| state.context.as_ref().map(|context| context.clone_ref(py)));
-        let Some(context) = context.map(|context| context.into_bound(py)) else { return f(slf) };
+        let context = this.state.object(py, |state| &state.context);
+        let Some(context) = context else { return f(slf) };
         match context::run(context.as_borrowed(), || f(slf))? {
             Err(error) if !ends_loop(py, &error) => {
                 let about = PyDict::new(py);
@@ -673,8 +670,7 @@ impl SocketTransport {
 
     #[setter(_extra)]
     fn set_extra(&self, py: Python<'_>, extra: Bound<'_, PyDict>) {
-        let replaced = self.state.with(py, |state| state.extra.replace(extra.unbind()));
-        drop(replaced);
+        self.state.put(py, |state| &mut state.extra, Some(extra.unbind()));
     }
 
     /// Whether the connection is closed or about to be.
@@ -683,7 +679,7 @@ impl SocketTransport {
     }
 
     /// The protocol.
-    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.get_protocol_attribute(py)
     }
 
@@ -713,14 +709,13 @@ impl SocketTransport {
     }
 
     #[getter(_server)]
-    fn get_server(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.server.as_ref().map(|server| server.clone_ref(py)))
+    fn get_server<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.server)
     }
 
     #[setter(_server)]
     fn set_server(&self, py: Python<'_>, server: Option<Py<PyAny>>) {
-        let replaced = self.state.with(py, |state| std::mem::replace(&mut state.server, server));
-        drop(replaced);
+        self.state.put(py, |state| &mut state.server, server);
     }
 
     #[getter(_protocol_connected)]
@@ -824,8 +819,8 @@ impl SocketTransport {
     }
 
     #[getter(_loop)]
-    fn get_owner(&self, py: Python<'_>) -> Option<Py<EventLoop>> {
-        self.state.with(py, |state| state.owner.as_ref().map(|owner| owner.clone_ref(py)))
+    fn get_owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, EventLoop>> {
+        self.state.object(py, |state| &state.owner)
     }
 
     /// With a loop, when the transport is made, comes the context of its callbacks: a copy of the present one.
@@ -862,8 +857,8 @@ impl SocketTransport {
     }
 
     #[getter(_protocol)]
-    fn get_protocol_attribute(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
+    fn get_protocol_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.object(py, |state| &state.protocol)
     }
 
     #[setter(_protocol)]
@@ -885,14 +880,13 @@ impl SocketTransport {
     }
 
     #[getter(_empty_waiter)]
-    fn get_empty_waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    fn get_empty_waiter<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.empty_waiter(py)
     }
 
     #[setter(_empty_waiter)]
     fn set_empty_waiter(&self, py: Python<'_>, waiter: Option<Py<PyAny>>) {
-        let replaced = self.state.with(py, |state| std::mem::replace(&mut state.empty_waiter, waiter));
-        drop(replaced);
+        self.state.put(py, |state| &mut state.empty_waiter, waiter);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
