@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -52,3 +52,26 @@ def own_loop() -> Iterator[Any]:
     loop = tress.asyncio.EventLoop()
     yield loop
     loop.close()
+
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture
+def run(own_loop: Any) -> Run:
+    """Runs a coroutine on a loop of tress's."""
+    run: Run = own_loop.run_until_complete
+    return run
+
+
+Test = Callable[[], Coroutine[Any, Any, None]]
+
+
+def on_both(test: Test) -> Callable[[Any], None]:
+    """The test of a coroutine, on both libraries' loops."""
+
+    def run(loop: Any) -> None:
+        loop.run_until_complete(asyncio.wait_for(test(), 100))
+
+    run.__doc__ = test.__doc__
+    return run

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.coroutines.conftest import on_both
 from tests.coroutines.recorder import Recorder
-from tests.coroutines.test_connections import connect, on_both
+from tests.coroutines.test_connections import connect
 
 HOST = "127.0.0.1"
 FAMILIES = {socket.AF_INET: HOST, socket.AF_INET6: "::1"}

@@ -7,12 +7,12 @@ import gc
 import socket
 import struct
 import weakref
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
 import tress.asyncio
+from tests.coroutines.conftest import on_both
 from tests.coroutines.recorder import Recorder
 
 LONG = 4 << 20
@@ -26,19 +26,6 @@ async def connect(kind: type[Recorder] = Recorder) -> tuple[Any, Any, socket.soc
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.create_connection(kind, sock=ours)
     return transport, protocol, theirs
-
-
-Test = Callable[[], Coroutine[Any, Any, None]]
-
-
-def on_both(test: Test) -> Callable[[Any], None]:
-    """The test of a coroutine, on both libraries' loops."""
-
-    def run(loop: Any) -> None:
-        loop.run_until_complete(asyncio.wait_for(test(), 100))
-
-    run.__doc__ = test.__doc__
-    return run
 
 
 @on_both

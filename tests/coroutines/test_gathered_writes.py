@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.coroutines.conftest import Test
 from tests.coroutines.recorder import Recorder
-from tests.coroutines.test_connections import Test, connect
+from tests.coroutines.test_connections import connect
 
 SMALL = b"piece"
 LARGE = b"x" * (20 << 10)

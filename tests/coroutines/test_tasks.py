@@ -9,41 +9,14 @@ import inspect
 import math
 import sys
 import weakref
-from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 import tress.asyncio
-
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-@pytest.fixture(params=["standard", "tress"])
-def library(request: pytest.FixtureRequest) -> ModuleType:
-    return asyncio if request.param == "standard" else tress.asyncio
-
-
-@pytest.fixture
-def run(own_loop: Any) -> Run:
-    run: Run = own_loop.run_until_complete
-    return run
-
-
-async def value(result: Any, turns: int = 0) -> Any:
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    return result
-
-
-async def fail(error: BaseException, turns: int = 0) -> None:
-    await value(None, turns)
-    raise error
-
-
-async def never() -> None:
-    await asyncio.get_running_loop().create_future()
+from tests.coroutines.conftest import Run
+from tests.coroutines.turns import fail, never, value
 
 
 def test_a_task_has_its_name_and_context(library: ModuleType, run: Run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import tress.asyncio
+from tests.coroutines.conftest import on_both
 from tests.coroutines.recorder import Recorder
 from tests.faults.coroutines.ends import CERTIFICATE, HOST, address, client_tls, server_tls
 
@@ -21,18 +22,6 @@ if TYPE_CHECKING:
 NAME: dict[str, Any] = {"server_hostname": "localhost"}
 LONG = bytes(range(256)) * 4096  # 64 records
 RECORD = 1 << 14
-
-Test = Callable[[], Coroutine[Any, Any, None]]
-
-
-def on_both(test: Test) -> Callable[[Any], None]:
-    """The test of a coroutine, on both libraries' loops."""
-
-    def run(loop: Any) -> None:
-        loop.run_until_complete(asyncio.wait_for(test(), 100))
-
-    run.__doc__ = test.__doc__
-    return run
 
 
 @asynccontextmanager

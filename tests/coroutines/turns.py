@@ -1,7 +1,8 @@
-"""Running a loop turn by turn, and functions to call."""
+"""Running a loop turn by turn, and functions and coroutines to call."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 FAR = 1000.0
@@ -27,3 +28,18 @@ class Called:
 
 class Thing:
     """An argument, to which there can be weak references."""
+
+
+async def value(result: Any, turns: int = 0) -> Any:
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    return result
+
+
+async def fail(error: BaseException, turns: int = 0) -> None:
+    await value(None, turns)
+    raise error
+
+
+async def never() -> None:
+    await asyncio.get_running_loop().create_future()
