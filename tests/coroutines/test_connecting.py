@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import inspect
 import os
 import socket
@@ -44,6 +45,12 @@ def closed_port(host: str) -> int:
     with listening(host) as where:
         port: int = where[1]
     return port
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_earlier_tests() -> None:
+    """They may have left sockets to the collector, which would close them during this one."""
+    gc.collect()
 
 
 def open_descriptors() -> set[str]:
